@@ -1,0 +1,171 @@
+"""Running an ASGI app: in the foreground as a process of its own, or in a thread for the tour and the tests.
+
+The same uvicorn settings everywhere: loopback unless told otherwise, bounded headers, no access log,
+graceful shutdown. `BodyLimit` counts streamed bytes, refuses compressed requests and slow senders.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import uvicorn
+
+from aegis.kit.errors import Unavailable
+
+Scope = dict[str, Any]
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+GRACE_SECONDS = 10
+
+
+class BodyLimit:
+    """ASGI middleware: bodies over `max_bytes` get 413, compressed ones 415, ones slower than `seconds` 408."""
+
+    def __init__(self, app: AsgiApp, *, max_bytes: int, seconds: float = 15.0) -> None:
+        self.app = app
+        self.max_bytes = max_bytes
+        self.seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = {name.lower(): value for name, value in scope["headers"]}
+        if headers.get(b"content-encoding", b"identity") not in (b"identity", b""):
+            await _refuse(send, 415, "body_compressed", "compressed request bodies are not accepted")
+            return
+        declared = headers.get(b"content-length")
+        if declared is not None and (not declared.isdigit() or int(declared) > self.max_bytes):
+            await _refuse(send, 413, "body_too_large", f"at most {self.max_bytes} bytes are accepted")
+            return
+        body = await self._read(receive, send)
+        if body is None:
+            return
+        sent = False
+
+        async def replay() -> Message:
+            nonlocal sent
+            if sent:
+                return await receive()
+            sent = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self.app(scope, replay, send)
+
+    async def _read(self, receive: Receive, send: Send) -> bytes | None:
+        """The whole body, or None after a refusal or a disconnect."""
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(self.seconds):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        return None
+                    chunk = message.get("body", b"")
+                    size += len(chunk)
+                    if size > self.max_bytes:
+                        await _refuse(send, 413, "body_too_large", f"at most {self.max_bytes} bytes are accepted")
+                        return None
+                    chunks.append(chunk)
+                    if not message.get("more_body", False):
+                        return b"".join(chunks)
+        except TimeoutError:
+            await _refuse(send, 408, "body_too_slow", f"the body did not arrive within {self.seconds:g} s")
+            return None
+
+
+async def _refuse(send: Send, status: int, code: str, detail: str) -> None:
+    problem = {"type": f"urn:aegis:problem:{code}", "title": code, "status": status, "code": code, "detail": detail}
+    body = json.dumps(problem).encode()
+    headers = [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; raises `Unavailable` with one clear sentence when the port is taken or forbidden."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        message = f"port {port} on {host} cannot be used: {error.strerror}."
+        raise Unavailable("port_in_use", message, hint="Choose another port or stop what uses it.") from None
+    listener.set_inheritable(True)
+    return listener
+
+
+def _server(app: Any, listener: socket.socket) -> uvicorn.Server:
+    config = uvicorn.Config(
+        app,
+        fd=None,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        h11_max_incomplete_event_size=64 * 1024,
+        ws_max_size=64 * 1024,
+        lifespan="on",
+    )
+    return uvicorn.Server(config)
+
+
+def serve(app: Any, listener: socket.socket) -> None:
+    """Serve until SIGTERM or SIGINT, then drain."""
+    asyncio.run(_server(app, listener).serve(sockets=[listener]))
+
+
+class BackgroundServer:
+    """Serves an app on a thread: `with BackgroundServer(app) as server: ... server.url`."""
+
+    def __init__(self, app: Any, host: str = "127.0.0.1", port: int = 0) -> None:
+        self._listener = bind(host, port)
+        self.host = host
+        self.port: int = self._listener.getsockname()[1]
+        self._server = _server(app, self._listener)
+        self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # the main thread owns signals
+        self._thread = threading.Thread(target=self._run, name=f"serve-{self.port}", daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    def _run(self) -> None:
+        asyncio.run(self._server.serve(sockets=[self._listener]))
+
+    def start(self) -> BackgroundServer:
+        self._thread.start()
+        while not self._server.started:
+            if not self._thread.is_alive():
+                raise Unavailable("server_failed", "the server stopped while starting; its log says why")
+            self._thread.join(0.005)
+        return self
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(GRACE_SECONDS + 5)
+        self._listener.close()
+
+    def __enter__(self) -> BackgroundServer:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
