@@ -14,5 +14,5 @@ _ARMED = os.environ.get("AEGIS_CRASH_AT", "")
 
 def crash_point(name: str) -> None:
     """Die here by SIGKILL when the environment names this point."""
-    if _ARMED and _ARMED == name:
+    if _ARMED and name == _ARMED:
         os.kill(os.getpid(), signal.SIGKILL)

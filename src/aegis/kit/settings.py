@@ -16,7 +16,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from aegis.kit.errors import Invalid
 
 # Read by other parts of the system than the settings classes.
-_SHARED = frozenset({"AEGIS_CRASH_AT", "AEGIS_PG_BIN", "AEGIS_HOME", "AEGIS_URL", "AEGIS_TOKEN_FILE", "AEGIS_LOG_LEVEL"})
+_SHARED = frozenset(
+    {"AEGIS_CRASH_AT", "AEGIS_PG_BIN", "AEGIS_HOME", "AEGIS_URL", "AEGIS_TOKEN_FILE", "AEGIS_LOG_LEVEL"}
+)
 
 
 class Settings(BaseModel):
