@@ -1,0 +1,94 @@
+"""Alerts as received: one row per fingerprint, counted, joined to the incident they led to.
+
+The API writes what Alertmanager sends; the controller reads the ones it has not sensed yet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, and_, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from aegis.storage.database import notify
+from aegis.storage.schema import alerts
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingAlert:
+    fingerprint: str
+    source: str
+    name: str
+    severity: str
+    status: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    starts_at: datetime
+    ends_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Alert(IncomingAlert):
+    id: str
+    received_at: datetime
+    count: int
+    entity: str | None
+    incident_id: str | None
+    sensed_at: datetime | None
+
+
+def _alert(row: Any) -> Alert:
+    return Alert(**row._mapping)
+
+
+def receive(conn: Connection, incoming: IncomingAlert, *, new_id: str, now: datetime) -> Alert:
+    """Insert, or count up and refresh the row of the same fingerprint; a firing one is sensed again."""
+    statement = insert(alerts).values(**asdict(incoming), id=new_id, received_at=now, count=1)
+    refreshed = {
+        name: statement.excluded[name]
+        for name in ("severity", "status", "labels", "annotations", "starts_at", "ends_at", "received_at")
+    }
+    row = conn.execute(
+        statement.on_conflict_do_update(
+            index_elements=[alerts.c.fingerprint], set_={**refreshed, "count": alerts.c.count + 1, "sensed_at": None}
+        ).returning(alerts)
+    ).one()
+    notify(conn, "aegis_work", {"alert": row.id})
+    notify(conn, "aegis_events", {"event": "alert", "id": row.id})
+    return _alert(row)
+
+
+def unsensed(conn: Connection, limit: int = 200) -> list[Alert]:
+    """Alerts the loop has not looked at since they were last received, oldest first."""
+    statement = select(alerts).where(alerts.c.sensed_at.is_(None)).order_by(alerts.c.received_at, alerts.c.id)
+    return [_alert(row) for row in conn.execute(statement.limit(limit))]
+
+
+def sensed(conn: Connection, alert_id: str, *, entity: str | None, incident_id: str | None, now: datetime) -> None:
+    conn.execute(
+        update(alerts).where(alerts.c.id == alert_id).values(sensed_at=now, entity=entity, incident_id=incident_id)
+    )
+
+
+def of_incident(conn: Connection, incident_id: str) -> list[Alert]:
+    statement = select(alerts).where(alerts.c.incident_id == incident_id).order_by(alerts.c.starts_at, alerts.c.id)
+    return [_alert(row) for row in conn.execute(statement)]
+
+
+def firing_for(conn: Connection, entity: str) -> list[Alert]:
+    statement = select(alerts).where(alerts.c.entity == entity, alerts.c.status == "firing").order_by(alerts.c.id)
+    return [_alert(row) for row in conn.execute(statement)]
+
+
+def page(conn: Connection, *, status: str | None, limit: int, before: tuple[datetime, str] | None) -> list[Alert]:
+    """Newest first, by (received_at, id)."""
+    statement = select(alerts).order_by(alerts.c.received_at.desc(), alerts.c.id.desc()).limit(limit)
+    if status is not None:
+        statement = statement.where(alerts.c.status == status)
+    if before is not None:
+        at, last_id = before
+        same = and_(alerts.c.received_at == at, alerts.c.id < last_id)
+        statement = statement.where(or_(alerts.c.received_at < at, same))
+    return [_alert(row) for row in conn.execute(statement)]

@@ -1,0 +1,227 @@
+"""Incidents: one open row per stable fingerprint, refreshed by each abnormal sample, closed once.
+
+The controller writes, the API reads. The partial unique index makes deduplication true under any number of writers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, and_, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from aegis.audit.entry import Entry
+from aegis.storage import audit, timeline
+from aegis.storage.schema import incident_series, incidents
+
+IncidentState = Literal["open", "mitigating", "resolved", "escalated"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What sense and detect (or an alert) say about one entity now."""
+
+    fingerprint: str
+    entity: str
+    namespace: str
+    severity: str
+    confidence: float
+    score: float
+    sentence: str
+    evidence: list[dict[str, Any]]
+    features: dict[str, float]
+    first_abnormal_at: datetime
+    last_abnormal_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    id: str
+    fingerprint: str
+    entity: str
+    namespace: str
+    state: IncidentState
+    failure_class: str
+    probability: float
+    severity: str
+    confidence: float
+    score: float
+    sentence: str
+    evidence: list[dict[str, Any]]
+    features: dict[str, float]
+    diagnosis: dict[str, Any] | None
+    proposals_sentence: str
+    opened_at: datetime
+    first_abnormal_at: datetime
+    last_abnormal_at: datetime
+    updated_at: datetime
+    closed_at: datetime | None
+
+
+def _incident(row: Any) -> Incident:
+    return Incident(**row._mapping)
+
+
+def see(conn: Connection, sighting: Sighting, *, new_id: str, now: datetime) -> tuple[Incident, bool]:
+    """Open an incident for the fingerprint or refresh the open one; the flag says whether it is new."""
+    fields = asdict(sighting)
+    statement = (
+        insert(incidents)
+        .values(
+            **fields, id=new_id, state="open", failure_class="unknown", probability=0.0, opened_at=now, updated_at=now
+        )
+        .on_conflict_do_update(
+            index_elements=[incidents.c.fingerprint],
+            index_where=incidents.c.closed_at.is_(None),
+            set_={
+                **{
+                    name: fields[name]
+                    for name in ("severity", "confidence", "score", "evidence", "features", "last_abnormal_at")
+                },
+                "updated_at": now,
+            },
+        )
+        .returning(incidents)
+    )
+    incident = _incident(conn.execute(statement).one())
+    opened = incident.id == new_id
+    if opened:
+        data = {"entity": incident.entity, "severity": incident.severity, "fingerprint": incident.fingerprint}
+        entry = Entry(kind="incident:opened", at=now, actor="aegis", subject=incident.id, data=data)
+        audit_id = audit.append(conn, entry)
+        started = sighting.first_abnormal_at
+        timeline.add(conn, incident.id, at=started, stage="sense", title="First abnormal sample")
+        timeline.add(
+            conn,
+            incident.id,
+            at=now,
+            stage="detect",
+            title="Anomaly found",
+            detail=sighting.sentence,
+            data={"score": sighting.score, "severity": sighting.severity},
+            audit_id=audit_id,
+        )
+    return incident, opened
+
+
+def diagnosed(conn: Connection, incident_id: str, diagnosis: dict[str, Any], *, sentence: str, now: datetime) -> None:
+    """Record the failure class and why; called when it changed."""
+    conn.execute(
+        update(incidents)
+        .where(incidents.c.id == incident_id)
+        .values(
+            diagnosis=diagnosis,
+            failure_class=diagnosis["class"],
+            probability=diagnosis["probability"],
+            sentence=sentence,
+            updated_at=now,
+        )
+    )
+    data = {"class": diagnosis["class"], "abstained": diagnosis["abstained"]}
+    audit_id = audit.append(
+        conn, Entry(kind="incident:diagnosed", at=now, actor="aegis", subject=incident_id, data=data)
+    )
+    detail = " ".join(diagnosis.get("reasons", []))
+    title = f"Diagnosed as {diagnosis['class']} ({diagnosis['probability']:.0%})"
+    timeline.add(
+        conn, incident_id, at=now, stage="diagnose", title=title, detail=detail, data=diagnosis, audit_id=audit_id
+    )
+
+
+def recommended(conn: Connection, incident_id: str, sentence: str, *, now: datetime) -> None:
+    """Keep why there is, or is not, a proposal; a changed sentence becomes a timeline event."""
+    changed = conn.execute(
+        update(incidents)
+        .where(incidents.c.id == incident_id, incidents.c.proposals_sentence != sentence)
+        .values(proposals_sentence=sentence, updated_at=now)
+    )
+    if changed.rowcount:
+        timeline.add(conn, incident_id, at=now, stage="recommend", title="Recommendation", detail=sentence)
+
+
+def set_state(conn: Connection, incident_id: str, state: IncidentState, *, reason: str, now: datetime) -> bool:
+    """Move an incident that is not closed; closing states stamp `closed_at`. False when nothing changed."""
+    values: dict[str, Any] = {"state": state, "updated_at": now}
+    if state in ("resolved", "escalated"):
+        values["closed_at"] = now
+    moved = conn.execute(
+        update(incidents)
+        .where(incidents.c.id == incident_id, incidents.c.closed_at.is_(None), incidents.c.state != state)
+        .values(**values)
+    )
+    if not moved.rowcount:
+        return False
+    entry = Entry(kind=f"incident:{state}", at=now, actor="aegis", subject=incident_id, data={"reason": reason})
+    audit_id = audit.append(conn, entry)
+    stage = "escalate" if state == "escalated" else "incident"
+    timeline.add(conn, incident_id, at=now, stage=stage, title=f"Incident {state}", detail=reason, audit_id=audit_id)
+    return True
+
+
+def get(conn: Connection, incident_id: str) -> Incident | None:
+    row = conn.execute(select(incidents).where(incidents.c.id == incident_id)).one_or_none()
+    return None if row is None else _incident(row)
+
+
+def open_ones(conn: Connection) -> list[Incident]:
+    """Everything not closed, oldest first."""
+    statement = select(incidents).where(incidents.c.closed_at.is_(None)).order_by(incidents.c.opened_at, incidents.c.id)
+    return [_incident(row) for row in conn.execute(statement)]
+
+
+def page(
+    conn: Connection,
+    *,
+    states: Sequence[IncidentState] | None,
+    namespace: str | None,
+    limit: int,
+    before: tuple[datetime, str] | None,
+) -> list[Incident]:
+    """Newest first; `before` is the (opened_at, id) of the last row seen, so inserts never shift a page."""
+    statement = select(incidents).order_by(incidents.c.opened_at.desc(), incidents.c.id.desc()).limit(limit)
+    if states is not None:
+        statement = statement.where(incidents.c.state.in_(states))
+    if namespace is not None:
+        statement = statement.where(incidents.c.namespace == namespace)
+    if before is not None:
+        at, last_id = before
+        earlier = incidents.c.opened_at < at
+        same = and_(incidents.c.opened_at == at, incidents.c.id < last_id)
+        statement = statement.where(or_(earlier, same))
+    return [_incident(row) for row in conn.execute(statement)]
+
+
+def latest_for_entity(conn: Connection, entity: str) -> Incident | None:
+    """The newest incident of an entity, open ones first."""
+    statement = (
+        select(incidents)
+        .where(incidents.c.entity == entity)
+        .order_by(incidents.c.closed_at.is_(None).desc(), incidents.c.opened_at.desc())
+        .limit(1)
+    )
+    row = conn.execute(statement).one_or_none()
+    return None if row is None else _incident(row)
+
+
+def opened_since(conn: Connection, namespace: str, since: datetime) -> int:
+    """How many incidents opened in the namespace since then (the storm breaker's count)."""
+    statement = select(func.count()).where(incidents.c.namespace == namespace, incidents.c.opened_at >= since)
+    return conn.execute(statement).scalar_one()
+
+
+def save_series(conn: Connection, incident_id: str, series: dict[str, Any], *, now: datetime) -> None:
+    """Keep the evidence's samples with the incident, so that they outlive the metrics store's retention."""
+    statement = insert(incident_series).values(incident_id=incident_id, series=series, updated_at=now)
+    conn.execute(
+        statement.on_conflict_do_update(
+            index_elements=[incident_series.c.incident_id], set_={"series": series, "updated_at": now}
+        )
+    )
+
+
+def series_of(conn: Connection, incident_id: str) -> dict[str, Any] | None:
+    statement = select(incident_series.c.series).where(incident_series.c.incident_id == incident_id)
+    return conn.execute(statement).scalar_one_or_none()
