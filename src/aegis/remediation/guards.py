@@ -21,7 +21,6 @@ class Reason(StrEnum):
     SIGNALS_STALE = "signals_stale"
     ACTIVE_ON_WORKLOAD = "active_on_workload"
     COOLDOWN = "cooldown"
-    STORM = "storm"
     INEFFECTIVE_REPEAT = "ineffective_repeat"
     OSCILLATION = "oscillation"
     PUT_BACK = "put_back"
@@ -86,15 +85,13 @@ class Facts:
     after: Mapping[str, Any]
     others_active: tuple[str, ...]
     past: tuple[PastEffect, ...]
-    incidents_in_namespace: int
-    namespace: str
 
 
 def refusals(facts: Facts, rules: Rules, now: datetime) -> list[Refusal]:
     """Every reason not to act now, in the order a person would want to read them."""
     checks: tuple[Check, ...] = (_stopped, _mode, _active)
     if not facts.undo:
-        checks += (_stale, _cooldown, _storm, _ineffective, _oscillation, _put_back)
+        checks += (_stale, _cooldown, _ineffective, _oscillation, _put_back)
     return [refusal for check in checks for refusal in check(facts, rules, now)]
 
 
@@ -137,15 +134,9 @@ def _cooldown(facts: Facts, rules: Rules, now: datetime) -> Iterator[Refusal]:
         )
 
 
-def _storm(facts: Facts, rules: Rules, now: datetime) -> Iterator[Refusal]:
-    if facts.by_hand or facts.incidents_in_namespace <= rules.storm_incidents:
-        return
-    minutes = rules.storm_window.total_seconds() / 60
-    yield Refusal(
-        Reason.STORM,
-        f"{facts.incidents_in_namespace} incidents opened in {facts.namespace} within {minutes:g} min "
-        f"(limit {rules.storm_incidents}): one cause is likelier than many, a person should look",
-    )
+def storming(incidents_in_namespace: int, rules: Rules) -> bool:
+    """Whether so many incidents opened together that only the storm budget may be spent."""
+    return incidents_in_namespace > rules.storm_incidents
 
 
 def _ineffective(facts: Facts, rules: Rules, now: datetime) -> Iterator[Refusal]:

@@ -143,9 +143,12 @@ def recommended(conn: Connection, incident_id: str, sentence: str, *, now: datet
 
 
 def set_state(conn: Connection, incident_id: str, state: IncidentState, *, reason: str, now: datetime) -> bool:
-    """Move an incident that is not closed; closing states stamp `closed_at`. False when nothing changed."""
+    """Move an incident that is not closed; only `resolved` closes. False when nothing changed.
+
+    An escalated incident stays open, so that the same fault is not opened again while a person works on it.
+    """
     values: dict[str, Any] = {"state": state, "updated_at": now}
-    if state in ("resolved", "escalated"):
+    if state == "resolved":
         values["closed_at"] = now
     moved = conn.execute(
         update(incidents)
@@ -204,6 +207,16 @@ def latest_for_entity(conn: Connection, entity: str) -> Incident | None:
     )
     row = conn.execute(statement).one_or_none()
     return None if row is None else _incident(row)
+
+
+def quiet_ones(conn: Connection, *, before: datetime) -> list[Incident]:
+    """Open incidents whose last abnormal sample is older than `before`, oldest first."""
+    statement = (
+        select(incidents)
+        .where(incidents.c.closed_at.is_(None), incidents.c.last_abnormal_at < before)
+        .order_by(incidents.c.last_abnormal_at)
+    )
+    return [_incident(row) for row in conn.execute(statement)]
 
 
 def opened_since(conn: Connection, namespace: str, since: datetime) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, case, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from aegis.actions.model import Action, ActionKind, Target
@@ -256,11 +256,19 @@ def _record(
 
 def postpone(conn: Connection, item: Remediation, *, due_at: datetime, error: str | None, now: datetime) -> None:
     """Give the lease back and try the same stage again later; `error` says why where something failed."""
+    # Whoever woke it meanwhile wins: `due_at` is only moved when it still is what the claimer saw.
+    unchanged = remediations.c.due_at.is_not_distinct_from(item.due_at)
     statement = update(remediations).where(remediations.c.id == item.id, remediations.c.fence == item.fence)
+    due_at_or_sooner = case((unchanged, due_at), else_=remediations.c.due_at)
     attempts = remediations.c.attempts + 1 if error else remediations.c.attempts
     conn.execute(
         statement.values(
-            due_at=due_at, lease_owner=None, lease_until=None, attempts=attempts, last_error=error, updated_at=now
+            due_at=due_at_or_sooner,
+            lease_owner=None,
+            lease_until=None,
+            attempts=attempts,
+            last_error=error,
+            updated_at=now,
         )
     )
 
@@ -372,7 +380,7 @@ def approvals_of(conn: Connection, remediation_id: str) -> list[Approval]:
 
 
 def add_approval(conn: Connection, remediation_id: str, approval: Approval) -> bool:
-    """Record one person's verdict; False when that person has already given one."""
+    """Record one person's verdict and make the next stage due; False when that person has already given one."""
     statement = upsert(approvals).values(
         remediation_id=remediation_id,
         by=approval.by,
@@ -382,7 +390,29 @@ def add_approval(conn: Connection, remediation_id: str, approval: Approval) -> b
         reason=approval.reason,
         at=approval.at,
     )
-    return conn.execute(statement.on_conflict_do_nothing()).rowcount == 1
+    if conn.execute(statement.on_conflict_do_nothing()).rowcount != 1:
+        return False
+    wake(conn, remediation_id, now=approval.at)
+    return True
+
+
+def wake(conn: Connection, remediation_id: str, *, now: datetime) -> None:
+    """Make the next stage of an open remediation due at once: something it waits for has happened."""
+    conn.execute(
+        update(remediations)
+        .where(remediations.c.id == remediation_id, remediations.c.state != State.CLOSED.value)
+        .values(due_at=now)
+    )
+    notify(conn, "aegis_work")
+
+
+def peek_budget(
+    conn: Connection, wanted: Mapping[str, budget_rules.Limit], *, now: datetime
+) -> budget_rules.Shortage | None:
+    """The first shortage there would be now, without taking or locking anything."""
+    rows = conn.execute(select(budgets).where(budgets.c.key.in_(list(wanted))))
+    stored = {row.key: budget_rules.Bucket(row.key, row.tokens, row.at) for row in rows}
+    return budget_rules.take(wanted, stored, now)[1]
 
 
 def take_budget(
@@ -409,7 +439,7 @@ def counts(conn: Connection, *, since: datetime) -> dict[str, int]:
         .where(remediation_history.c.at >= since)
         .group_by(remediation_history.c.state)
     )
-    return {state: count for state, count in conn.execute(statement)}
+    return {row[0]: row[1] for row in conn.execute(statement)}
 
 
 def page(conn: Connection, *, state: str | None, limit: int, before: tuple[datetime, str] | None) -> list[Remediation]:

@@ -18,7 +18,7 @@ def spend(times: int, limits: Limits, now: datetime = NOW) -> tuple[dict[str, Bu
     stored: dict[str, Bucket] = {}
     short: list[str] = []
     for _ in range(times):
-        wanted = keys(TARGET, str(TARGET), ActionKind.RESTART_POD, limits)
+        wanted = keys(TARGET, str(TARGET), ActionKind.RESTART_POD, limits, storm=False)
         after, shortage = take(wanted, stored, now)
         stored |= {bucket.key: bucket for bucket in after}
         if shortage:
@@ -62,6 +62,15 @@ def test_no_schedule_gets_more_than_capacity_plus_refill(gaps: list[float]) -> N
         granted += shortage is None
     elapsed = (now - NOW).total_seconds()
     assert granted <= 3 + elapsed * 3 / 600 + 1e-6
+
+
+def test_a_storm_adds_one_small_budget_that_is_named_first() -> None:
+    limits = Limits()
+    wanted = keys(TARGET, str(TARGET), ActionKind.RESTART_POD, limits, storm=True)
+    empty = {"storm:shop": Bucket("storm:shop", 0.0, NOW), "cluster:all": Bucket("cluster:all", 0.0, NOW)}
+    _, shortage = take(wanted, empty, NOW)
+    assert shortage is not None
+    assert shortage.key == "storm:shop"
 
 
 def test_a_shortage_says_how_long_to_wait() -> None:

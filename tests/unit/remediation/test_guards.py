@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from aegis.actions.model import ActionKind
-from aegis.remediation.guards import Facts, PastEffect, Reason, Rules, refusals
+from aegis.remediation.guards import Facts, PastEffect, Reason, Rules, refusals, storming
 from aegis.remediation.states import State
 from aegis.remediation.undo import undo_wanted
 
@@ -23,8 +23,6 @@ CALM = Facts(
     after={"replicas": 3},
     others_active=(),
     past=(),
-    incidents_in_namespace=1,
-    namespace="shop",
 )
 
 
@@ -75,10 +73,9 @@ def test_cooldown_after_an_effect() -> None:
     assert Reason.COOLDOWN not in codes(replace(CALM, past=(past(6, after={"replicas": 9}),)))
 
 
-def test_a_storm_trips_the_breaker_and_an_undo_is_exempt() -> None:
-    storm = replace(CALM, incidents_in_namespace=40)
-    assert codes(storm) == [Reason.STORM]
-    assert codes(replace(storm, undo=True)) == []
+def test_many_incidents_together_are_a_storm_and_a_few_are_not() -> None:
+    assert storming(RULES.storm_incidents + 1, RULES)
+    assert not storming(RULES.storm_incidents, RULES)
 
 
 def test_two_useless_tries_refuse_a_third() -> None:
