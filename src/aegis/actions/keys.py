@@ -16,6 +16,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -192,7 +193,7 @@ def _check_secret(secret: bytes, *, what: str) -> None:
         )
     if len(set(secret)) < MIN_DISTINCT_BYTES:
         raise Invalid("key_too_weak", f"{what} repeats a few bytes; it is not random.", hint=hint)
-    steps = {(after - before) % 256 for before, after in zip(secret, secret[1:], strict=False)}
+    steps = {(after - before) % 256 for before, after in pairwise(secret)}
     if len(steps) < MIN_DISTINCT_BYTES // 2:
         raise Invalid("key_too_weak", f"{what} counts up or repeats a pattern; it is not random.", hint=hint)
     if all(0x20 <= byte < 0x7F for byte in secret):

@@ -61,7 +61,7 @@ _DUMMY_SECRET = b"\x00" * 32
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What policy and people decided about exactly one action; `act` is the action's digest, `intent` its audit position."""
+    """What policy and people decided about one action: `act` is its digest, `intent` its audit position."""
 
     jti: str
     iat: int
