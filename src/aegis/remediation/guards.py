@@ -32,6 +32,7 @@ class Reason(StrEnum):
     EXECUTOR_REFUSED = "executor_refused"
     APPROVAL_EXPIRED = "approval_expired"
     REJECTED = "rejected"
+    EPOCH_CHANGED = "epoch_changed"
     REQUESTER_LOST_ROLE = "requester_lost_role"
 
 

@@ -197,6 +197,34 @@ def page(
     return [_incident(row) for row in conn.execute(statement)]
 
 
+def open_for_entity(conn: Connection, entity: str) -> Incident | None:
+    """The incident of an entity that is not closed, under lock."""
+    statement = select(incidents).where(incidents.c.entity == entity, incidents.c.closed_at.is_(None)).with_for_update()
+    row = conn.execute(statement.limit(1)).one_or_none()
+    return None if row is None else _incident(row)
+
+
+def touch(conn: Connection, incident_id: str, *, last_abnormal_at: datetime, now: datetime) -> None:
+    """Something abnormal was heard again, without new evidence from metrics."""
+    conn.execute(
+        update(incidents)
+        .where(incidents.c.id == incident_id)
+        .values(last_abnormal_at=func.greatest(incidents.c.last_abnormal_at, last_abnormal_at), updated_at=now)
+    )
+
+
+def stalest_series(conn: Connection, *, limit: int) -> list[Incident]:
+    """Open incidents by how long ago their kept samples were refreshed, never ones first."""
+    statement = (
+        select(incidents)
+        .outerjoin(incident_series, incident_series.c.incident_id == incidents.c.id)
+        .where(incidents.c.closed_at.is_(None))
+        .order_by(incident_series.c.updated_at.asc().nulls_first(), incidents.c.id)
+        .limit(limit)
+    )
+    return [_incident(row) for row in conn.execute(statement)]
+
+
 def latest_for_entity(conn: Connection, entity: str) -> Incident | None:
     """The newest incident of an entity, open ones first."""
     statement = (

@@ -1,0 +1,131 @@
+"""The command line's way to the API: one HTTP client with the saved token, problems turned back into our errors.
+
+The address is `AEGIS_URL` (default http://127.0.0.1:3000); the token is in `AEGIS_TOKEN_FILE` (default
+~/.config/aegis/token, mode 600), written by `aegis login`. It never holds anything else.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx2
+
+from aegis.kit.errors import (
+    AegisError,
+    Conflict,
+    Denied,
+    Expired,
+    Invalid,
+    NotFound,
+    RateLimited,
+    Unauthenticated,
+    Unavailable,
+)
+from aegis.kit.settings import read_secret
+
+DEFAULT_URL = "http://127.0.0.1:3000"
+_KINDS: dict[int, type[AegisError]] = {
+    400: Invalid,
+    401: Unauthenticated,
+    403: Denied,
+    404: NotFound,
+    409: Conflict,
+    410: Expired,
+    413: Invalid,
+    422: Invalid,
+    429: RateLimited,
+    503: Unavailable,
+}
+
+
+def token_path() -> Path:
+    named = os.environ.get("AEGIS_TOKEN_FILE")
+    return Path(named) if named else Path.home() / ".config" / "aegis" / "token"
+
+
+def save_token(token: str) -> Path:
+    """Write the token for its owner only and return where."""
+    path = token_path()
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(token + "\n")
+    path.chmod(0o600)
+    return path
+
+
+def forget_token() -> bool:
+    path = token_path()
+    if not path.exists():
+        return False
+    path.unlink()
+    return True
+
+
+class Api:
+    """`with Api() as api: api.get("/state")`; raises the error family of `kit.errors`."""
+
+    def __init__(self, url: str | None = None, *, token: str | None = None, anonymous: bool = False) -> None:
+        self.url = (url or os.environ.get("AEGIS_URL") or DEFAULT_URL).rstrip("/")
+        headers = {"Accept": "application/json", "User-Agent": "aegis-cli"}
+        if not anonymous:
+            headers["Authorization"] = f"Bearer {token or self._saved_token()}"
+        self._http = httpx2.Client(base_url=self.url, headers=headers, timeout=15.0, trust_env=False)
+
+    def __enter__(self) -> Api:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def get(self, path: str, **params: Any) -> Any:
+        given = {name: value for name, value in params.items() if value is not None}
+        return self._send("GET", path, params=given)
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        return self._send("POST", path, json=body)
+
+    def put(self, path: str, body: dict[str, Any]) -> Any:
+        return self._send("PUT", path, json=body)
+
+    def _saved_token(self) -> str:
+        path = token_path()
+        if not path.exists():
+            hint = f"Run: aegis login --url {self.url}"
+            raise Unauthenticated("not_logged_in", "nobody is logged in here.", hint=hint)
+        return read_secret(path, what="API token").decode()
+
+    def _send(self, method: str, path: str, **options: Any) -> Any:
+        try:
+            response = self._http.request(method, f"/api/v1{path}", **options)
+        except httpx2.HTTPError as error:
+            hint = "Is it running? Start it with: aegis up"
+            message = f"{self.url} does not answer ({type(error).__name__})."
+            raise Unavailable("api_unreachable", message, hint=hint) from None
+        if response.status_code == 204:
+            return None
+        if response.is_success:
+            return response.json()
+        raise _problem(response)
+
+
+def _problem(response: httpx2.Response) -> AegisError:
+    try:
+        document = response.json()
+    except ValueError:
+        document = {}
+    kind = _KINDS.get(response.status_code, Unavailable)
+    code = str(document.get("code", f"http_{response.status_code}"))
+    detail = str(document.get("detail") or document.get("title") or f"the API answered {response.status_code}")
+    hint = document.get("hint")
+    if response.status_code == 401 and not hint:
+        hint = "Run: aegis login"
+    return kind(code, detail, field=document.get("field"), hint=hint)
+
+
+def segment(text: str) -> str:
+    """One path segment, escaped."""
+    return quote(text, safe="")

@@ -1,0 +1,281 @@
+"""The loop at the command line: status, incidents, approvals, why, the kill switch and the mode.
+
+Human tables by default, `--json` everywhere. Each command is one or two API calls; nothing is decided here.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from aegis.cli.client import Api, forget_token, save_token, segment
+
+Json = Annotated[bool, typer.Option("--json", help="Print the API's JSON instead of a table.")]
+Reason = Annotated[str, typer.Option("--reason", "-r", help="Why; kept in the audit log.")]
+SEVERITY_STYLE = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan"}
+STATE_STYLE = {"resolved": "green", "mitigating": "yellow", "escalated": "bold red", "open": "red"}
+VERDICT_STYLE = {"helped": "green", "no_effect": "yellow", "harmed": "red", "inconclusive": "yellow"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the `aegis` application."""
+    app.command(rich_help_panel="The loop")(login)
+    app.command(rich_help_panel="The loop")(logout)
+    app.command(rich_help_panel="The loop")(status)
+    app.command(rich_help_panel="The loop")(incidents)
+    app.command(rich_help_panel="The loop")(approvals)
+    app.command(rich_help_panel="The loop")(approve)
+    app.command(rich_help_panel="The loop")(reject)
+    app.command(rich_help_panel="The loop")(why)
+    app.command(rich_help_panel="The loop")(stop)
+    app.command(rich_help_panel="The loop")(resume)
+    app.command(rich_help_panel="The loop")(mode)
+
+
+def _out() -> Console:
+    return Console(highlight=False)
+
+
+def _print_json(document: Any) -> None:
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def _clock(text: str | None) -> str:
+    return "–" if not text else datetime.fromisoformat(text).astimezone().strftime("%H:%M:%S")
+
+
+def _plain(text: object) -> Text:
+    """Text from alerts, logs and models is shown as text, never as markup."""
+    return Text(str(text))
+
+
+def login(
+    email: Annotated[str | None, typer.Option(help="Your address; asked for when not given.")] = None,
+    url: Annotated[str | None, typer.Option(help="The API; default AEGIS_URL or http://127.0.0.1:3000.")] = None,
+    first_admin: Annotated[
+        str | None,
+        typer.Option("--first-admin", metavar="TOKEN", help="Create the first admin with this one-time token."),
+    ] = None,
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+    ] = False,
+) -> None:
+    """Log in and save a token for the other commands (30 days, `aegis logout` forgets it)."""
+    who = email or typer.prompt("E-mail")
+    password = sys.stdin.readline().rstrip("\n") if password_stdin else getpass.getpass("Password: ")
+    with Api(url, anonymous=True) as api:
+        if first_admin:
+            api.post("/auth/bootstrap", {"token": first_admin, "email": who, "password": password})
+        answer = api.post("/auth/tokens", {"email": who, "password": password, "name": "aegis-cli"})
+        path = save_token(answer["token"])
+        _out().print(f"Logged in at {api.url} as {who}; the token is in {path}.", markup=False)
+
+
+def logout() -> None:
+    """Forget the saved token on this machine."""
+    _out().print("Logged out." if forget_token() else "Nobody was logged in here.")
+
+
+def status(as_json: Json = False) -> None:
+    """Mode, kill switch, processes, and what Aegis did and refused in the last 24 hours."""
+    with Api() as api:
+        state = api.get("/state")
+    if as_json:
+        _print_json(state)
+        return
+    out = _out()
+    if state["stopped"]:
+        out.print(Text(f"STOPPED by {state['changed_by']}: {state['reason']}", style="bold red"))
+    out.print(Text(f"mode {state['mode']}  epoch {state['epoch']}  Aegis {state['version']}"))
+    counts = state["counts"]
+    labels = {
+        "open_incidents": "open incidents",
+        "awaiting_approval": "waiting for approval",
+        "acted_24h": "acted",
+        "helped_24h": "helped",
+        "undone_24h": "undone",
+        "refused_24h": "refused",
+    }
+    out.print("  ".join(f"{labels[name]} {counts[name]}" for name in labels if name in counts))
+    table = Table("process", "status", "seen", "detail")
+    for process in state["processes"]:
+        style = "green" if process["status"] == "ok" else "yellow" if process["status"] == "degraded" else "red"
+        seen = _clock(process["seen_at"])
+        table.add_row(process["name"], Text(process["status"], style=style), seen, _plain(process["detail"]))
+    out.print(table)
+
+
+def incidents(
+    incident_id: Annotated[str | None, typer.Argument(help="Show this one with its timeline.")] = None,
+    state: Annotated[str, typer.Option(help="open, closed or all.")] = "open",
+    namespace: Annotated[str | None, typer.Option(help="Only this namespace.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=200)] = 20,
+    cursor: Annotated[str | None, typer.Option(help="Go on where the last page ended.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List incidents, or show one from its first abnormal sample to its verdict."""
+    with Api() as api:
+        if incident_id is None:
+            page = api.get("/incidents", state=state, namespace=namespace, limit=limit, cursor=cursor)
+            _print_json(page) if as_json else _incident_table(page, state)
+            return
+        found = api.get(f"/incidents/{segment(incident_id)}")
+    _print_json(found) if as_json else _one_incident(found)
+
+
+def _incident_table(page: dict[str, Any], state: str) -> None:
+    out = _out()
+    if not page["items"]:
+        out.print(f"No {'' if state == 'all' else state + ' '}incidents.")
+        return
+    table = Table("id", "opened", "entity", "class", "severity", "state", "remediation")
+    for item in page["items"]:
+        table.add_row(
+            item["id"],
+            _clock(item["opened_at"]),
+            item["entity"],
+            f"{item['class']} {item['probability']:.0%}",
+            Text(item["severity"], style=SEVERITY_STYLE.get(item["severity"], "")),
+            Text(item["state"], style=STATE_STYLE.get(item["state"], "")),
+            item["remediation_state"] or "–",
+        )
+    out.print(table)
+    if page["next_cursor"]:
+        out.print(f"More: aegis incidents --state {state} --cursor {page['next_cursor']}", markup=False)
+
+
+def _one_incident(found: dict[str, Any]) -> None:
+    out = _out()
+    out.print(Text(f"{found['id']}  {found['entity']}  {found['state']}", style="bold"))
+    out.print(_plain(found["sentence"]))
+    timeline = Table("at", "stage", "what", "audit")
+    for event in found["timeline"]:
+        what = Text(event["title"])
+        if event["detail"]:
+            what.append(f"\n{event['detail']}", style="dim")
+        position = event["audit_position"]
+        timeline.add_row(_clock(event["at"]), event["stage"], what, "–" if position is None else str(position))
+    out.print(timeline)
+    for item in found["remediations"]:
+        _one_remediation(out, item)
+
+
+def _one_remediation(out: Console, item: dict[str, Any]) -> None:
+    out.print(Text(f"{item['id']}  {item['action']} on {_target(item)}  {item['state']}", style="bold"))
+    out.print(_plain(item["sentence"]))
+    for change in (item["plan"] or {}).get("diff", []):
+        line = f"  {change['op']} {change['path']}: {json.dumps(change.get('from'))} → {json.dumps(change.get('to'))}"
+        out.print(_plain(line[:400]))
+    for refusal in item["refusals"]:
+        out.print(Text(f"  refused ({refusal['code']}): {refusal['sentence']}", style="yellow"))
+    if item["verdict"]:
+        verdict = item["verdict"]
+        style = VERDICT_STYLE.get(verdict["verdict"], "")
+        out.print(Text(f"  {verdict['verdict'].upper()}: {verdict['sentence']}", style=style))
+    if item["state"] == "awaiting_approval":
+        out.print(Text(f"  aegis approve {item['id']}    or    aegis reject {item['id']} --reason …", style="cyan"))
+
+
+def _target(item: dict[str, Any]) -> str:
+    target = item["target"]
+    return target if isinstance(target, str) else f"{target['kind'].lower()}/{target['namespace']}/{target['name']}"
+
+
+def approvals(as_json: Json = False) -> None:
+    """What waits for a person's decision, with its plan."""
+    with Api() as api:
+        found = api.get("/approvals")
+    if as_json:
+        _print_json(found)
+        return
+    out = _out()
+    if not found["items"]:
+        out.print("Nothing waits for approval.")
+    for item in found["items"]:
+        _one_remediation(out, item)
+
+
+def _plan_shown(api: Api, remediation_id: str) -> dict[str, Any]:
+    item: dict[str, Any] = api.get(f"/remediations/{segment(remediation_id)}")
+    _one_remediation(_out(), item)
+    return item
+
+
+def approve(
+    remediation_id: Annotated[str, typer.Argument(help="From `aegis approvals`.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; for scripts that showed the plan.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Approve exactly the plan shown; a plan that changed since is refused."""
+    with Api() as api:
+        item = api.get(f"/remediations/{segment(remediation_id)}") if as_json else _plan_shown(api, remediation_id)
+        if not yes:
+            typer.confirm("Approve this plan?", abort=True)
+        answer = api.post(f"/remediations/{segment(remediation_id)}/approve", {"plan_digest": item["plan_digest"]})
+    _print_json(answer) if as_json else _out().print("Approved.")
+
+
+def reject(remediation_id: Annotated[str, typer.Argument()], reason: Reason, as_json: Json = False) -> None:
+    """Reject a plan; Aegis does not propose it again for this incident."""
+    with Api() as api:
+        item = api.get(f"/remediations/{segment(remediation_id)}")
+        body = {"plan_digest": item["plan_digest"], "reason": reason}
+        answer = api.post(f"/remediations/{segment(remediation_id)}/reject", body)
+    _print_json(answer) if as_json else _out().print("Rejected.")
+
+
+def why(
+    subject: Annotated[str, typer.Argument(help="An incident's id, pod/NAMESPACE/NAME or deployment/NAMESPACE/NAME.")],
+    as_json: Json = False,
+) -> None:
+    """Why Aegis did, or did not, act: one sentence, then the chain behind it."""
+    with Api() as api:
+        answer = api.get("/why", subject=subject)
+    if as_json:
+        _print_json(answer)
+        return
+    out = _out()
+    out.print(Text(answer["sentence"], style="bold"))
+    for link in answer["chain"]:
+        out.print(_plain(f"  {_clock(link['at'])}  {link['stage']:<10} {link['sentence']}"))
+    for blocker in answer["blockers"]:
+        out.print(Text(f"  blocked ({blocker['code']}): {blocker['sentence']}", style="yellow"))
+
+
+def _safety(path: str, body: dict[str, Any], *, put: bool, as_json: bool) -> None:
+    with Api() as api:
+        state = api.put(path, body) if put else api.post(path, body)
+    if as_json:
+        _print_json(state)
+        return
+    switch = "STOPPED: nothing acts until `aegis resume`" if state["stopped"] else "running"
+    _out().print(f"{switch}; mode {state['mode']}, epoch {state['epoch']}.", markup=False)
+
+
+def stop(reason: Reason, as_json: Json = False) -> None:
+    """The kill switch: no new effect within two seconds. Aegis goes on watching."""
+    _safety("/safety/stop", {"reason": reason}, put=False, as_json=as_json)
+
+
+def resume(reason: Reason, as_json: Json = False) -> None:
+    """Take the kill switch back."""
+    _safety("/safety/resume", {"reason": reason}, put=False, as_json=as_json)
+
+
+def mode(
+    to: Annotated[
+        str, typer.Argument(help="observe (never acts), approve (asks each time) or auto (asks where policy says).")
+    ],
+    reason: Reason,
+    as_json: Json = False,
+) -> None:
+    """Change how far Aegis may go by itself."""
+    _safety("/safety/mode", {"mode": to, "reason": reason}, put=True, as_json=as_json)

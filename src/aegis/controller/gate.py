@@ -1,0 +1,179 @@
+"""The gate: everything that must hold before an action may go on, gathered in one read and answered in one value.
+
+Used before a person is asked, again before the budget is taken, and again before the intent is written, because each
+of policy, epoch, object, signals and budgets may have changed since. It never acts and never writes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from aegis.actions.plan import Plan, plan_digest
+from aegis.controller.loop import Loop
+from aegis.policy.evaluate import Decision
+from aegis.policy.request import Request
+from aegis.remediation import budgets, guards
+from aegis.remediation.guards import Facts, Reason, Refusal
+from aegis.storage import incidents, remediations, safety, users
+from aegis.storage.incidents import Incident
+from aegis.storage.remediations import Approval, Remediation
+from aegis.storage.safety import Safety
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether to go on: `refusals` empty means yes. `needed` approvals of `roles` within `within`, `got` given."""
+
+    safety: Safety
+    decision: Decision
+    refusals: list[Refusal]
+    needed: int
+    within: timedelta
+    approvers: tuple[str, ...]
+    storm: bool
+    digest: str
+
+    def document(self) -> dict[str, Any]:
+        """The decision as stored with the remediation."""
+        return self.decision.document()
+
+    def audit(self) -> dict[str, Any]:
+        """What an outsider needs to see that policy allowed it; no floats."""
+        return {
+            "policy": self.decision.bundle,
+            "code": self.decision.code,
+            "epoch": self.safety.epoch,
+            "plan_digest": self.digest,
+            "approvers": list(self.approvers),
+        }
+
+
+def check(loop: Loop, conn: Connection, item: Remediation, plan: Plan, *, now: datetime) -> Verdict:
+    """Policy, guards, approvals and a look at the budgets, as of now."""
+    state = safety.read(conn)
+    incident = incidents.get(conn, item.incident_id) if item.incident_id else None
+    parent = remediations.get(conn, item.undo_of) if item.undo_of else None
+    decision = loop.policies.current(conn).evaluate(_request(item, plan, incident, state, now))
+    storm = not item.undo_of and _storm(loop, conn, item, now)
+    refusals = guards.refusals(_facts(loop, conn, item, plan, incident, state, now), loop.rules, now)
+    if decision.effect != "allow":
+        refusals.append(Refusal(Reason.POLICY_DENIED, decision.sentence))
+    if parent is not None and not _untouched_since(parent, plan):
+        refusals.append(Refusal(Reason.PLAN_STALE, "somebody changed the object since; undoing would overwrite that"))
+    if not item.undo_of:
+        refusals += _short_of_budget(loop, conn, item, now, storm=storm)
+    given = _approvals(conn, item, parent)
+    lost = [one.by for one in given if not _still_approver(conn, one.by)]
+    if lost:
+        refusals.append(Refusal(Reason.REQUESTER_LOST_ROLE, f"{', '.join(lost)} may not approve any more"))
+    needed, within = _obliged(loop, decision)
+    return Verdict(
+        safety=state,
+        decision=decision,
+        refusals=refusals,
+        needed=max(needed, 1 if state.mode == "approve" else 0),
+        within=within,
+        approvers=tuple(sorted(one.by for one in given)),
+        storm=storm,
+        digest=plan_digest(item.action, item.target, item.params, plan),
+    )
+
+
+def _request(item: Remediation, plan: Plan, incident: Incident | None, state: Safety, now: datetime) -> Request:
+    return Request(
+        principal_id=item.requested_by,
+        roles=tuple(item.requester_roles),
+        action=item.action.value,
+        resource=str(item.target),
+        metadata={
+            "class": incident.failure_class if incident else "none",
+            "severity": incident.severity if incident else "none",
+            "undo": item.undo_of is not None,
+            "by_hand": item.by_hand,
+        },
+        context={"confidence": item.confidence, "mode": state.mode},
+        change=_change(plan),
+        now=now,
+    )
+
+
+def _change(plan: Plan) -> dict[str, dict[str, Any]]:
+    """`{field: {from, to}}` of every scalar the action changes, from the dry run and never from a caller."""
+    change = {}
+    for name, before in plan.before.items():
+        after = plan.after.get(name)
+        if before != after and isinstance(before, (int, str)) and isinstance(after, (int, str)):
+            change[name] = {"from": before, "to": after}
+    return change
+
+
+def _facts(
+    loop: Loop, conn: Connection, item: Remediation, plan: Plan, incident: Incident | None, state: Safety, now: datetime
+) -> Facts:
+    besides = [item.id, *([item.undo_of] if item.undo_of else [])]
+    return Facts(
+        mode=state.mode,
+        stopped=state.stopped,
+        signal_at=incident.last_abnormal_at if incident else None,
+        by_hand=item.by_hand,
+        undo=item.undo_of is not None,
+        action=item.action,
+        before=plan.before,
+        after=plan.after,
+        others_active=remediations.active_on(conn, item.workload, besides=besides),
+        past=remediations.past_effects(conn, item.workload, since=now - loop.timing.past, besides=besides),
+    )
+
+
+def _storm(loop: Loop, conn: Connection, item: Remediation, now: datetime) -> bool:
+    if item.by_hand:
+        return False
+    opened = incidents.opened_since(conn, item.target.namespace, now - loop.rules.storm_window)
+    return guards.storming(opened, loop.rules)
+
+
+def budget_keys(loop: Loop, item: Remediation, *, storm: bool) -> dict[str, budgets.Limit]:
+    """The buckets this action draws from; an undo draws from none, because taking a change back must never wait."""
+    return {} if item.undo_of else budgets.keys(item.target, item.workload, item.action, loop.limits, storm=storm)
+
+
+def _short_of_budget(loop: Loop, conn: Connection, item: Remediation, now: datetime, *, storm: bool) -> list[Refusal]:
+    shortage = remediations.peek_budget(conn, budget_keys(loop, item, storm=storm), now=now)
+    return [Refusal(Reason.BUDGET_EXHAUSTED, shortage.sentence)] if shortage else []
+
+
+def _untouched_since(parent: Remediation, plan: Plan) -> bool:
+    return parent.result is not None and plan.before == parent.result.get("after")
+
+
+def _approvals(conn: Connection, item: Remediation, parent: Remediation | None) -> list[Approval]:
+    """Approvals of exactly this plan; an undo rides on what was approved with the plan that showed its inverse."""
+    source = parent or item
+    given = remediations.approvals_of(conn, source.id)
+    return [
+        one
+        for one in given
+        if one.verdict == "approve" and one.plan_digest == source.plan_digest and one.by != item.requested_by
+    ]
+
+
+def _still_approver(conn: Connection, principal: str) -> bool:
+    return "approver" in users.roles_of(conn, principal)
+
+
+def _obliged(loop: Loop, decision: Decision) -> tuple[int, timedelta]:
+    """How many approvals policy asks for, and within which time."""
+    approval = decision.approval
+    if approval is None:
+        return 0, loop.timing.approval
+    return approval.count, approval.within or loop.timing.approval
+
+
+def approvers(conn: Connection, item: Remediation) -> tuple[str, ...]:
+    """Who approved exactly this plan, for the ticket."""
+    parent = remediations.get(conn, item.undo_of) if item.undo_of else None
+    return tuple(sorted(one.by for one in _approvals(conn, item, parent)))
