@@ -150,6 +150,12 @@ def parse_body(body: bytes) -> Action:
     return Action(text["id"], kind, target, text["uid"], generation, params, text["requested_by"])
 
 
+def check_name(name: str) -> None:
+    """Raise `Refused(bad_body)` unless `name` has the shape of an object's name."""
+    if _NAME.fullmatch(name) is None:
+        raise Refused(Refusal.BAD_BODY, "this is not an object's name", field="/name")
+
+
 def _text(document: Mapping[str, Any], name: str) -> str:
     value = document[name]
     if not isinstance(value, str):
