@@ -110,24 +110,32 @@ log = Table(
 )
 
 # What the application may not do even with a bug: rewrite history, or take the safety state back.
-_RULES = """
-CREATE OR REPLACE FUNCTION executor_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege'; END $$;
-CREATE OR REPLACE FUNCTION executor_refuse_older_state() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-  IF NEW.epoch < OLD.epoch OR NEW.nonce_horizon < OLD.nonce_horizon THEN
-    RAISE EXCEPTION 'the safety state never goes back' USING ERRCODE = 'insufficient_privilege';
-  END IF;
-  RETURN NEW;
-END $$;
-CREATE TRIGGER executor_state_forward BEFORE UPDATE ON executor_state
-  FOR EACH ROW EXECUTE FUNCTION executor_refuse_older_state();
-CREATE TRIGGER executor_state_kept BEFORE DELETE OR TRUNCATE ON executor_state
-  FOR EACH STATEMENT EXECUTE FUNCTION executor_refuse_change();
-"""
+_RULES = (
+    """
+    CREATE OR REPLACE FUNCTION executor_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege'; END $$
+    """,
+    """
+    CREATE OR REPLACE FUNCTION executor_refuse_older_state() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      IF NEW.epoch < OLD.epoch OR NEW.nonce_horizon < OLD.nonce_horizon THEN
+        RAISE EXCEPTION 'the safety state never goes back' USING ERRCODE = 'insufficient_privilege';
+      END IF;
+      RETURN NEW;
+    END $$
+    """,
+    """
+    CREATE TRIGGER executor_state_forward BEFORE UPDATE ON executor_state
+      FOR EACH ROW EXECUTE FUNCTION executor_refuse_older_state()
+    """,
+    """
+    CREATE TRIGGER executor_state_kept BEFORE DELETE OR TRUNCATE ON executor_state
+      FOR EACH STATEMENT EXECUTE FUNCTION executor_refuse_change()
+    """,
+)
 _APPEND_ONLY = """
 CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}
-  FOR EACH STATEMENT EXECUTE FUNCTION executor_refuse_change();
+  FOR EACH STATEMENT EXECUTE FUNCTION executor_refuse_change()
 """
 
 
@@ -186,9 +194,10 @@ class Database:
             if have == VERSION:
                 return
             metadata.create_all(connection)
-            connection.exec_driver_sql(_RULES)
+            for rule in _RULES:
+                connection.execute(text(rule))
             for table in (intents, attempts, results, log):
-                connection.exec_driver_sql(_APPEND_ONLY.format(table=table.name))
+                connection.execute(text(_APPEND_ONLY.format(table=table.name)))
             connection.execute(text("INSERT INTO executor_schema VALUES (:version)"), {"version": VERSION})
 
     def close(self) -> None:
