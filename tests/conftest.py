@@ -1,0 +1,27 @@
+"""What every test may ask for: one throw-away PostgreSQL per test process, started by the first test that needs it.
+
+Databases are copied from a migrated template, which costs milliseconds; nothing here runs unless a test asks.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aegis.storage.embedded import EmbeddedPostgres
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """A running cluster without fsync. pytest's own temporary directories are closed to `nobody`, so it has its own."""
+    home = Path(tempfile.mkdtemp(prefix="aegis-pg-"))
+    home.chmod(0o711)
+    try:
+        with EmbeddedPostgres(home / "pg", durable=False) as server:
+            yield server
+    finally:
+        shutil.rmtree(home)
