@@ -1,101 +1,121 @@
-"""Checkpoints: a signed statement of the tree's size and root, in the C2SP signed-note form with Ed25519.
+"""Checkpoints: size and root of the log, signed with Ed25519 in the C2SP signed-note form (tlog-checkpoint).
 
-Made by the sequencer, kept in the database and by witnesses outside it, checked by `aegis-verify` and by anyone who
-reads C2SP tlog-checkpoint. Whoever holds one can prove any later edit of what it covers.
+The sequencer signs them; witnesses keep them outside the database; anybody with the public key checks them.
+The origin is derived from the key, so that two logs are never mistaken for each other.
+
+    aegis-audit/5f0c…        origin, which is also the key's name
+    57                       entries
+    base64(root)
+
+    — aegis-audit/5f0c… base64(key hash ‖ signature)
 """
 
 from __future__ import annotations
 
 import base64
+import binascii
 import hashlib
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
+from aegis.audit.tree import HASH_BYTES
 from aegis.kit.errors import Invalid
-from aegis.kit.settings import read_secret
 
-ORIGIN = "aegis/audit"
-ED25519 = b"\x01"  # the C2SP signature type
+_ED25519 = b"\x01"  # signature type of C2SP signed-note
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """`size` entries have the root `root`; `text` is what is signed."""
-
+    origin: str
     size: int
     root: bytes
 
-    @property
     def text(self) -> str:
-        return f"{ORIGIN}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
+        return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
 
 
-def key_hash(name: str, public: bytes) -> bytes:
-    """The four bytes by which a note names its key."""
-    return hashlib.sha256(name.encode() + b"\n" + ED25519 + public).digest()[:4]
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """The public half: `vkey` is the C2SP text form that people hand around."""
+
+    key: Ed25519PublicKey = field(repr=False)
+
+    @property
+    def origin(self) -> str:
+        return f"aegis-audit/{hashlib.sha256(_raw(self.key)).hexdigest()[:16]}"
+
+    @property
+    def key_hash(self) -> bytes:
+        return hashlib.sha256(self.origin.encode() + b"\n" + _ED25519 + _raw(self.key)).digest()[:4]
+
+    @property
+    def vkey(self) -> str:
+        return f"{self.origin}+{self.key_hash.hex()}+{base64.b64encode(_ED25519 + _raw(self.key)).decode()}"
+
+    def open(self, note: str) -> Checkpoint:
+        """The checkpoint of a note with our valid signature; raises `Invalid` otherwise."""
+        text, found, signatures = note.partition("\n\n")
+        if not found:
+            raise Invalid("checkpoint_shape", "this is no signed note")
+        text += "\n"
+        for line in signatures.splitlines():
+            if self._signs(line, text.encode()):
+                return _parse(text, self.origin)
+        raise Invalid("checkpoint_signature", f"the checkpoint carries no valid signature of {self.origin}")
+
+    def _signs(self, line: str, text: bytes) -> bool:
+        dash, _, rest = line.partition(" ")
+        name, _, encoded = rest.partition(" ")
+        if dash != "—" or name != self.origin:
+            return False
+        try:
+            blob = base64.b64decode(encoded, validate=True)
+            self.key.verify(blob[4:], text)
+        except (binascii.Error, ValueError, InvalidSignature):
+            return False
+        return blob[:4] == self.key_hash
 
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """The audit key; `verifier_key` is the public line that outsiders need."""
+    """The private half; held by whoever sequences, and by nobody else."""
 
-    private: Ed25519PrivateKey = field(repr=False)
+    key: Ed25519PrivateKey = field(repr=False)
 
     @classmethod
-    def load(cls, path: Path) -> Signer:
-        """From a PKCS #8 PEM file that only its owner can read."""
-        try:
-            key = load_pem_private_key(read_secret(path, what="audit key"), password=None)
-        except (ValueError, TypeError):
-            raise Invalid("audit_key_unreadable", f"{path} holds no unencrypted PKCS #8 private key") from None
+    def from_pem(cls, pem: bytes) -> Signer:
+        key = load_pem_private_key(pem, password=None)
         if not isinstance(key, Ed25519PrivateKey):
-            raise Invalid("audit_key_type", f"{path}: checkpoints are signed with Ed25519 and nothing else")
+            raise Invalid("audit_key_type", "checkpoints are signed with Ed25519 and nothing else")
         return cls(key)
 
-    def pem(self) -> bytes:
-        return self.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
     @property
-    def public(self) -> bytes:
-        return self.private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    def verifier(self) -> Verifier:
+        return Verifier(self.key.public_key())
 
-    @property
-    def verifier_key(self) -> str:
-        """C2SP verifier key: `origin+hash+base64(type ‖ key)`."""
-        encoded = base64.b64encode(ED25519 + self.public).decode()
-        return f"{ORIGIN}+{key_hash(ORIGIN, self.public).hex()}+{encoded}"
-
-    def sign(self, checkpoint: Checkpoint) -> str:
-        """The signed note."""
-        signature = key_hash(ORIGIN, self.public) + self.private.sign(checkpoint.text.encode())
-        return f"{checkpoint.text}\n— {ORIGIN} {base64.b64encode(signature).decode()}\n"
+    def sign(self, size: int, root: bytes) -> str:
+        """The signed note of a log with `size` entries."""
+        verifier = self.verifier
+        text = Checkpoint(verifier.origin, size, root).text()
+        blob = verifier.key_hash + self.key.sign(text.encode())
+        return f"{text}\n— {verifier.origin} {base64.b64encode(blob).decode()}\n"
 
 
-def open_note(note: str, public: bytes) -> Checkpoint:
-    """The checkpoint in a note signed by the key; raises `Invalid` for anything else."""
-    text, separator, signatures = note.partition("\n\n")
+def _parse(text: str, origin: str) -> Checkpoint:
     lines = text.split("\n")
-    if not separator or len(lines) != 3 or lines[0] != ORIGIN or not lines[1].isdigit():
-        raise Invalid("checkpoint_malformed", "this is not a checkpoint of an Aegis audit log")
-    wanted = key_hash(ORIGIN, public)
-    for line in signatures.splitlines():
-        prefix = f"— {ORIGIN} "
-        raw = base64.b64decode(line.removeprefix(prefix)) if line.startswith(prefix) else b""
-        if raw[:4] != wanted:
-            continue
-        try:
-            Ed25519PublicKey.from_public_bytes(public).verify(raw[4:], f"{text}\n".encode())
-        except InvalidSignature:
-            break
-        return Checkpoint(int(lines[1]), base64.b64decode(lines[2]))
-    raise Invalid("checkpoint_signature", "no good signature of this key is on the checkpoint")
+    if len(lines) != 4 or lines[0] != origin or not lines[1].isdecimal() or str(int(lines[1])) != lines[1]:
+        raise Invalid("checkpoint_shape", "the signed text is no checkpoint of this log")
+    try:
+        root = base64.b64decode(lines[2], validate=True)
+    except binascii.Error:
+        raise Invalid("checkpoint_shape", "the checkpoint's root is not base64") from None
+    if len(root) != HASH_BYTES:
+        raise Invalid("checkpoint_shape", "the checkpoint's root has the wrong length")
+    return Checkpoint(origin, int(lines[1]), root)
+
+
+def _raw(key: Ed25519PublicKey) -> bytes:
+    return key.public_bytes(Encoding.Raw, PublicFormat.Raw)
