@@ -22,9 +22,9 @@ from aegis.kit.ids import Ids
 from aegis.remediation.budgets import Limits
 from aegis.remediation.guards import Rules
 from aegis.remediation.states import State
-from aegis.storage.audit import Sequencer
 from aegis.storage.database import Database
 from aegis.storage.remediations import SYSTEM, Remediation
+from aegis.storage.sequencer import Sequencer
 from aegis.telemetry.prometheus import PrometheusSource
 
 

@@ -28,8 +28,8 @@ from aegis.kit.clock import SystemClock
 from aegis.kit.errors import AegisError
 from aegis.kit.ids import Ids
 from aegis.kit.logging import configure_logging
-from aegis.storage.audit import Sequencer
 from aegis.storage.database import Channel, Database
+from aegis.storage.sequencer import Sequencer
 from aegis.telemetry.prometheus import PrometheusSource
 
 log = structlog.get_logger()
