@@ -1,7 +1,7 @@
 """The slow baseline of each signal and the gap to it: what keeps a sustained fault abnormal after the forecast adapts.
 
 Batch fitting and the monitor share `LevelFilter`; for a lone series the gap is the whole score.
-The baseline stands still while an episode lasts, so that a fault never becomes the new normal within minutes.
+While an episode lasts the baseline only creeps, at a speed that follows the day but not a fault.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 from aegis.detection.frame import Floats
 
 FAST = 0.3
-FROZEN = 0.05  # the part of its usual speed at which the baseline still moves during an episode
+CREEP = 0.5  # usual gaps that the baseline may move per memory length during an episode
 SLOW_SAMPLES = 240.0
 
 
@@ -28,24 +28,27 @@ class LevelFilter:
         """What the next sample is measured against: the baseline, or the sample itself where nothing was seen yet."""
         return np.where((self.seen == 0) & np.isfinite(scaled), scaled, self.slow)
 
-    def step(self, scaled: Floats, frozen: bool) -> Floats:
-        """The gap (c,) after this sample; NaN where the sample has no value."""
+    def step(self, scaled: Floats, held: Floats | None = None) -> Floats:
+        """The gap (c,) after this sample, NaN where it has no value; `held` (c,), usual gaps: only creep."""
         here = np.isfinite(scaled)
         value = np.where(here, scaled, self.fast)
         self.seen += here
         age = 1.0 / np.maximum(self.seen, 1.0)
         self.fast += np.maximum(FAST, age) * (value - self.fast) * here
         gap = self.fast - self.slow
-        speed = self.rate * FROZEN if frozen else np.maximum(self.rate, age)
-        self.slow += speed * (value - self.slow) * here
+        pull = value - self.slow
+        if held is None:
+            self.slow += np.maximum(self.rate, age) * pull * here
+        else:
+            self.slow += self.rate * np.clip(pull, -CREEP * held, CREEP * held) * here
         return np.where(here & (self.seen > 1), gap, np.nan)
 
 
 def track(scaled: Floats, interval: float, slow_seconds: float) -> tuple[Floats, Floats]:
-    """Baseline before each row of `scaled` (n, c) and gap after it, never frozen: for fitting and batch scoring."""
+    """Baseline before each row of `scaled` (n, c) and gap after it, never held: for fitting and batch scoring."""
     levels = LevelFilter(scaled.shape[1], interval, slow_seconds)
     bases, gaps = np.empty(scaled.shape), np.empty(scaled.shape)
     for index, row in enumerate(scaled):
         bases[index] = levels.base(row)
-        gaps[index] = levels.step(row, frozen=False)
+        gaps[index] = levels.step(row)
     return bases, gaps

@@ -106,7 +106,9 @@ class Trained:
         departure = flat - base
         signed = model.signed(departure - forecast)
         sizes = model.sizes(signed)
-        gaps = model.gap_sizes(self.levels.step(flat, frozen=self.episode.since is not None))
+        since = self.episode.since
+        held = since is not None and time - since < ADOPT_SECONDS
+        gaps = model.gap_sizes(self.levels.step(flat, model.gap_noise if held else None))
         self._remember(departure, sizes, observed)
         ready = self.seen > model.forecast.lags and observed > 0
         statistics = self._statistics(signed, sizes, gaps) if ready else np.full(3, np.nan)

@@ -47,7 +47,7 @@ def save(model: EntityModel, folder: Path) -> None:
 
 
 def load(folder: Path) -> EntityModel:
-    """The model in `folder`; raises `NotFound` without one and `Invalid` for anything altered or from another schema."""
+    """The model in `folder`; raises `NotFound` without one and `Invalid` for anything altered or foreign."""
     if not (folder / MANIFEST).is_file() or not (folder / ARRAYS).is_file():
         raise NotFound("no_model", f"there is no model in {folder}")
     manifest = strict_json.loads((folder / MANIFEST).read_bytes())
@@ -118,7 +118,7 @@ def _manifest(model: EntityModel, packed: bytes) -> dict[str, Any]:
 def _model(manifest: dict[str, Any], arrays: Arrays) -> EntityModel:
     names = tuple(str(name) for name in manifest["names"])
     lags, c = int(manifest["lags"]), len(names)
-    _check(arrays, {name: (c,) for name in ("center", "spread", "constant", "unseen", "noise", "gap_noise", "scored")})
+    _check(arrays, dict.fromkeys(("center", "spread", "constant", "unseen", "noise", "gap_noise", "scored"), (c,)))
     _check(arrays, {"side": (c,), "profile": (BINS, c), "weights": (lags * c + 1, c)})
     return EntityModel(
         names=names,
@@ -145,7 +145,7 @@ def _views(manifest: dict[str, Any], arrays: Arrays, signals: int) -> Views | No
         return None
     trees = len(arrays["forest_feature"])
     _check(arrays, {"envelope_center": (signals,), "views_middle": (3,), "views_upper": (3,)})
-    _check(arrays, {name: (trees, 2**DEPTH - 1) for name in ("forest_feature", "forest_threshold")})
+    _check(arrays, dict.fromkeys(("forest_feature", "forest_threshold"), (trees, 2**DEPTH - 1)))
     _check(arrays, {"forest_length": (trees, 2**DEPTH)})
     forest = Forest(
         arrays["forest_feature"], arrays["forest_threshold"], arrays["forest_length"], float(manifest["normal"])

@@ -72,4 +72,4 @@ def _tail_scale(values: Floats) -> float:
         return max(1.0, 0.5 * float(np.abs(values).max(initial=0.0)))
     middle = float(np.median(values))
     excess = float((values[values > middle] - middle).mean()) if bool((values > middle).any()) else 0.0
-    return max(excess * (1 + 2 / np.sqrt(len(values))), 0.02 * abs(float(values.max())), 0.05)
+    return max(excess * (1 + 2 / len(values) ** 0.5), 0.02 * abs(float(values.max())), 0.05)

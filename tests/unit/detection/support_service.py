@@ -46,4 +46,4 @@ def changed(frame: Frame, signal: str, start: int, values: Floats | float, *, fa
 
 
 def _overlap(values: Floats) -> Floats:
-    return np.convolve(values, np.full(4, 0.25), mode="valid")
+    return np.asarray(np.convolve(values, np.full(4, 0.25), mode="valid"), dtype=np.float64)
