@@ -22,6 +22,7 @@ from aegis.executor.safety import Safety
 from aegis.executor.settings import Limits
 from aegis.kit.clock import ManualClock
 from aegis.kit.ids import seeded_ids
+from aegis.storage.embedded import EmbeddedPostgres
 
 pytestmark = pytest.mark.integration
 
@@ -31,8 +32,8 @@ LIMITS = Limits()
 
 
 @pytest.fixture
-def database() -> Iterator[Database]:
-    with fresh_database() as made:
+def database(postgres: EmbeddedPostgres) -> Iterator[Database]:
+    with fresh_database(postgres) as made:
         with made.begin() as connection:
             safety.put(connection, Safety(epoch=1, stopped=False, mode="auto"), now=NOW)
         yield made
@@ -137,8 +138,8 @@ def test_no_intent_is_written_under_another_safety_state(database: Database, sta
     assert code_of_begin(database, intent()) is code
 
 
-def test_an_executor_that_was_told_nothing_does_nothing() -> None:
-    with fresh_database() as untold:
+def test_an_executor_that_was_told_nothing_does_nothing(postgres: EmbeddedPostgres) -> None:
+    with fresh_database(postgres) as untold:
         assert code_of_begin(untold, intent()) is Refusal.SAFETY_UNKNOWN
 
 

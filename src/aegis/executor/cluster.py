@@ -11,13 +11,14 @@ from typing import Any
 
 import httpx2
 import msgspec
-from lightkube import Client, KubeConfig
+from lightkube import Client, KubeConfig, SingleConfig
 from lightkube.core import resource as lk
+from lightkube.core.exceptions import ConfigError
 from lightkube.generic_resource import Generic, create_namespaced_resource
 from lightkube.types import PatchType
 
 from aegis.executor.objects import FIELD_MANAGER, Document, Object, Workload
-from aegis.kit.errors import NotFound, Unavailable
+from aegis.kit.errors import Invalid, NotFound, Unavailable
 
 _Deployment: Any = create_namespaced_resource("apps", "v1", "Deployment", "deployments")
 _ReplicaSet: Any = create_namespaced_resource("apps", "v1", "ReplicaSet", "replicasets")
@@ -78,14 +79,14 @@ MAX_RETRY_AFTER_SECONDS = 5.0
 
 
 class KubernetesCluster:
-    """One API server, by a kubeconfig file; `close()` it."""
+    """One API server, by a kubeconfig file or, without one, by the pod's own service account; `close()` it."""
 
     def __init__(
-        self, kubeconfig: Path, *, seconds: float = 10.0, transport: httpx2.BaseTransport | None = None
+        self, kubeconfig: Path | None, *, seconds: float = 10.0, transport: httpx2.BaseTransport | None = None
     ) -> None:
         timeout = httpx2.Timeout(seconds, connect=min(3.0, seconds))
         self._client = Client(
-            config=KubeConfig.from_file(kubeconfig).get(),
+            config=_config(kubeconfig),
             timeout=timeout,
             field_manager=FIELD_MANAGER,
             trust_env=False,
@@ -175,6 +176,18 @@ class KubernetesCluster:
             raise Unreachable("cluster_unreachable", f"no connection ({type(error).__name__})") from None
         except (httpx2.HTTPError, msgspec.MsgspecError) as error:
             raise Uncertain("cluster_silent", f"no clear answer ({type(error).__name__})") from None
+
+
+def _config(kubeconfig: Path | None) -> SingleConfig:
+    try:
+        found = KubeConfig.from_file(kubeconfig) if kubeconfig else KubeConfig.from_service_account()
+        chosen = found.get()
+    except (ConfigError, KeyError, OSError) as error:
+        hint = "Set AEGIS_KUBECONFIG, or run in a pod with a service account."
+        raise Invalid("no_cluster", f"no usable cluster configuration: {error}.", hint=hint) from None
+    if chosen is None:
+        raise Invalid("no_cluster", f"{kubeconfig} names no context.", hint="Set its current-context.")
+    return chosen
 
 
 def _owned(item: Object, uid: str) -> bool:

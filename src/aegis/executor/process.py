@@ -39,11 +39,13 @@ def run(settings: ExecutorSettings) -> None:
     cluster = KubernetesCluster(settings.kubeconfig)
     limits = settings.limits()
     app = create_app(Deps(database, cluster, hmac_keys, decision_keys, namespaces, limits, clock))
+    listener = bind(settings.host, settings.port)
     stop = threading.Event()
     settling = threading.Thread(target=_settle, args=(app.state.reconciler, stop), name="reconcile", daemon=True)
     settling.start()
+    _logger.info("executor:listening", host=settings.host, port=listener.getsockname()[1])
     try:
-        serve(app, bind(settings.host, settings.port))
+        serve(app, listener)
     finally:
         stop.set()
         settling.join(RECONCILE_SECONDS)

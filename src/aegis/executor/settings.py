@@ -31,7 +31,7 @@ class ExecutorSettings(Settings):
 
     database_url: str = ""
     database_url_file: Path | None = None
-    kubeconfig: Path
+    kubeconfig: Path | None = None
     namespaces: str = Field(min_length=1)
     own_namespace: str = "aegis-system"
     unsafe_protected_namespaces: bool = False
