@@ -3,7 +3,7 @@
 For outsiders: it imports nothing of Aegis, needs the export, checkpoints that somebody kept outside the database, and
 the public key line, and names the first bad entry. It never writes and never talks to a network.
 
-    aegis-verify export.ndjson --checkpoints witness.ndjson --key 'aegis/audit+12ab34cd+AQ...'
+    aegis-verify export.ndjson --checkpoints witness.ndjson --key audit.vkey
 """
 
 from __future__ import annotations
@@ -12,14 +12,26 @@ import argparse
 import base64
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ORIGIN = "aegis/audit"
 OK, BAD, UNUSABLE = 0, 1, 2
+
+HELP = """\
+Checks an exported Aegis audit log. Three files are needed, and each should come from a different hand:
+
+  the export       the log as the database tells it today     aegis audit export > export.ndjson
+  the checkpoints  signed statements of what it was           the witness file, kept outside the database
+  the key          the public line that checks signatures     aegis audit key > audit.vkey
+
+Every entry is hashed again, the Merkle tree (RFC 9162) is rebuilt, and its root must be the signed one wherever a
+checkpoint was signed. An edited, deleted, inserted, swapped or cut-off entry is named. Entries after the last
+checkpoint are counted but cannot be vouched for yet.
+"""
 
 
 class Bad(Exception):
@@ -131,41 +143,52 @@ class Tree:
 
 
 @dataclass(frozen=True)
+class Key:
+    """A C2SP verifier key: the log's name and its Ed25519 public key."""
+
+    name: str
+    public: bytes
+
+    def mark(self) -> bytes:
+        return hashlib.sha256(self.name.encode() + b"\n\x01" + self.public).digest()[:4]
+
+
+@dataclass(frozen=True)
 class Checkpoint:
+    """What a note claims; whether the claim is signed is asked only where it matters, because that is slow."""
+
+    where: str
+    note: str
     size: int
     root: bytes
     leaves: tuple[bytes, ...]  # of the entries since the checkpoint before, where the witness kept them
 
+    def signed_by(self, key: Key) -> bool:
+        text, _, signatures = self.note.partition("\n\n")
+        prefix = f"— {key.name} "
+        for line in signatures.splitlines():
+            raw = _base64(line.removeprefix(prefix)) if line.startswith(prefix) else b""
+            if raw[:4] == key.mark() and ed25519_good(key.public, f"{text}\n".encode(), raw[4:]):
+                return True
+        return False
 
-def read_key(line: str) -> bytes:
-    """The 32-byte public key in a verifier key line."""
-    parts = line.strip().split("+", 2)
-    try:
-        raw = base64.b64decode(parts[2], validate=True)
-        wanted = hashlib.sha256(parts[0].encode() + b"\n" + raw).digest()[:4].hex()
-        if parts[0] != ORIGIN or raw[0] != 1 or len(raw) != 33 or parts[1] != wanted:
-            raise ValueError
-    except (IndexError, ValueError):
-        raise Unusable("the key is not a verifier key line like 'aegis/audit+12ab34cd+AQ...'") from None
-    return raw[1:]
-
-
-def read_note(note: str, public: bytes, where: str) -> tuple[int, bytes]:
-    """Size and root of a signed checkpoint; raises `Bad` when its signature is not good."""
-    text, separator, signatures = note.partition("\n\n")
-    lines = text.split("\n")
-    if not separator or len(lines) != 3 or lines[0] != ORIGIN or not lines[1].isdigit():
-        raise Unusable(f"{where} is not a checkpoint of an Aegis audit log")
-    mark = hashlib.sha256(ORIGIN.encode() + b"\n\x01" + public).digest()[:4]
-    for line in signatures.splitlines():
-        prefix = f"— {ORIGIN} "
-        raw = base64.b64decode(line[len(prefix) :]) if line.startswith(prefix) else b""
-        if raw[:4] == mark and ed25519_good(public, f"{text}\n".encode(), raw[4:]):
-            return int(lines[1]), base64.b64decode(lines[2])
-    raise Bad(f"{where} carries no good signature of this key")
+    def insist(self, key: Key) -> None:
+        if not self.signed_by(key):
+            raise Bad(f"{self.where} carries no good signature of {key.name}: the checkpoint itself was changed")
 
 
-def read_checkpoints(path: Path, public: bytes) -> list[Checkpoint]:
+def read_key(line: str) -> Key:
+    """The key in a verifier key line."""
+    name, _, rest = line.strip().partition("+")
+    mark, _, encoded = rest.partition("+")
+    raw = _base64(encoded)
+    key = Key(name, raw[1:])
+    if raw[:1] != b"\x01" or len(raw) != 33 or mark != key.mark().hex():
+        raise Unusable("the key is not a verifier key line like 'aegis-audit/0123…+12ab34cd+AQ…'")
+    return key
+
+
+def read_checkpoints(path: Path, key: Key) -> list[Checkpoint]:
     """All checkpoints of a file, by size: one JSON object a line with `checkpoint` and, from a witness, `leaves`."""
     found = []
     for number, line in _lines(path):
@@ -173,34 +196,46 @@ def read_checkpoints(path: Path, public: bytes) -> list[Checkpoint]:
         document = _json(line, where)
         if not isinstance(document, dict) or not isinstance(document.get("checkpoint"), str):
             raise Unusable(f"{where} has no checkpoint")
-        size, root = read_note(document["checkpoint"], public, where)
-        leaves = tuple(bytes.fromhex(leaf) for leaf in document.get("leaves", ()))
-        found.append(Checkpoint(size, root, leaves))
+        found.append(_checkpoint(document, where, key))
     if not found:
         raise Unusable(f"{path.name} holds no checkpoint: without one an edit cannot be told from the truth")
     return sorted(found, key=lambda mark: mark.size)
 
 
+def _checkpoint(document: dict[str, Any], where: str, key: Key) -> Checkpoint:
+    note = document["checkpoint"]
+    lines = note.partition("\n\n")[0].split("\n")
+    if len(lines) != 3 or not lines[1].isdecimal():
+        raise Unusable(f"{where} is not a checkpoint of an audit log")
+    if lines[0] != key.name:
+        raise Unusable(f"{where} is a checkpoint of {lines[0]}, and the key is that of {key.name}")
+    try:
+        leaves = tuple(bytes.fromhex(leaf) for leaf in document.get("leaves", ()))
+    except (TypeError, ValueError):
+        raise Unusable(f"{where} has leaves that are no hashes") from None
+    return Checkpoint(where, note, int(lines[1]), _base64(lines[2]), leaves)
+
+
 # --- The check -------------------------------------------------------------------------------------------------------
 
 
-def verify(export: Path, checkpoints: list[Checkpoint]) -> tuple[int, int]:
+def verify(export: Path, checkpoints: list[Checkpoint], key: Key) -> tuple[int, int]:
     """How many entries were checked and how many of them a checkpoint covers; raises `Bad` at the first bad one."""
     tree, covered = Tree(), 0
-    pending = list(checkpoints)
-    known = _known_leaves(checkpoints)
-    while pending and pending[0].size == 0:
-        pending.pop(0)
+    pending = [mark for mark in checkpoints if mark.size > 0]
+    checkpoints[-1].insist(key)
+    seen = _witnessed(checkpoints)
     for number, line in _lines(export):
-        entry, leaf = _entry(_json(line, f"{export.name} line {number}"), tree.size, f"{export.name} line {number}")
-        if leaf_hash(entry) != leaf:
-            raise Bad(f"entry {tree.size} was edited: its bytes do not have the recorded hash")
-        if known.get(tree.size, leaf) != leaf:
-            raise Bad(f"entry {tree.size} is not the entry that the witness saw there")
+        leaf = _entry(line, tree.size, f"{export.name} line {number}")
+        if seen.get(tree.size, leaf) != leaf:
+            next(mark for mark in pending if mark.size > tree.size).insist(key)
+            raise Bad(f"entry {tree.size} is not the entry that was witnessed there")
         tree.append(leaf)
         while pending and pending[0].size == tree.size:
-            if pending.pop(0).root != tree.root():
-                raise Bad(f"one of the entries {covered} to {tree.size - 1} is not what was checkpointed")
+            mark = pending.pop(0)
+            if mark.root != tree.root():
+                mark.insist(key)
+                raise Bad(_among(covered, tree.size))
             covered = tree.size
     if pending:
         raise Bad(
@@ -209,63 +244,101 @@ def verify(export: Path, checkpoints: list[Checkpoint]) -> tuple[int, int]:
     return tree.size, covered
 
 
-def _known_leaves(checkpoints: list[Checkpoint]) -> dict[int, bytes]:
-    return {
-        mark.size - len(mark.leaves) + offset: leaf for mark in checkpoints for offset, leaf in enumerate(mark.leaves)
-    }
+def _among(start: int, end: int) -> str:
+    if end - start == 1:
+        return f"entry {start} is not what was checkpointed"
+    return f"one of the entries {start} to {end - 1} is not what was checkpointed"
 
 
-def _entry(document: Any, expected: int, where: str) -> tuple[bytes, bytes]:
+def _witnessed(checkpoints: list[Checkpoint]) -> dict[int, bytes]:
+    """Leaf hashes by position, as far as they lead to the roots of the checkpoints they came with."""
+    tree, seen = Tree(), dict[int, bytes]()
+    for mark in checkpoints:
+        if mark.size != tree.size + len(mark.leaves):
+            return seen
+        fresh = dict(enumerate(mark.leaves, start=tree.size))
+        for leaf in mark.leaves:
+            tree.append(leaf)
+        if tree.root() != mark.root:
+            return seen
+        seen |= fresh
+    return seen
+
+
+_LINE = re.compile(rb'\{"entry":(\{.*\}),"leaf":"([0-9a-f]{64})","position":(\d+)\}\r?\n?', re.DOTALL)
+
+
+def _entry(line: bytes, expected: int, where: str) -> bytes:
+    """The leaf hash of an exported line, computed from the entry's own bytes."""
+    found = _LINE.fullmatch(line)
+    if found is None:
+        raise Unusable(f"{where} is not an exported audit entry")
+    position, leaf = int(found[3]), leaf_hash(found[1])
+    if position > expected:
+        raise Bad(f"entry {expected} is missing: entry {position} stands in its place")
+    if position < expected:
+        raise Bad(f"entry {position} stands where entry {expected} belongs")
+    if leaf.hex() != found[2].decode():
+        raise Bad(f"entry {expected} was edited: its bytes do not have the recorded hash")
+    return leaf
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     try:
-        position, entry, leaf = document["position"], document["entry"].encode(), bytes.fromhex(document["leaf"])
-    except (TypeError, KeyError, ValueError, AttributeError):
-        raise Unusable(f"{where} is not an exported audit entry") from None
-    if position != expected:
-        raise Bad(f"entry {expected} is missing or out of order: entry {position} stands in its place")
-    return entry, leaf
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    try:
-        with path.open(encoding="utf-8", newline="\n") as file:
+        with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     yield number, line
-    except (OSError, UnicodeDecodeError) as error:
-        raise Unusable(f"{path} cannot be read: {error}") from None
+    except OSError as error:
+        raise Unusable(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _json(line: str, where: str) -> Any:
+def _json(line: bytes, where: str) -> Any:
     try:
         return json.loads(line)
     except ValueError:
         raise Unusable(f"{where} is not JSON") from None
 
 
+def _base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        return b""
+
+
+def _key_line(given: str) -> str:
+    if "+" in given:
+        return given
+    try:
+        return Path(given).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise Unusable(f"{given} is neither a verifier key line nor a file that holds one") from None
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 0: good; 1: tampered (the first bad entry is named); 2: the files cannot be checked."""
     parser = argparse.ArgumentParser(
         prog="aegis-verify",
-        description="Check an exported Aegis audit log against checkpoints kept outside its database.",
-        epilog="Exit codes: 0 good, 1 tampered, 2 the files cannot be checked.",
+        description=HELP,
+        epilog="Exit codes: 0 good, 1 tampered (the first bad entry is named), 2 the files cannot be checked.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("export", type=Path, help="from `aegis audit export`")
-    parser.add_argument(
-        "--checkpoints", type=Path, required=True, help="the witness file, or `aegis audit checkpoints --json`"
-    )
+    parser.add_argument("export", type=Path, help="the log, one entry a line")
+    parser.add_argument("--checkpoints", type=Path, required=True, help="the witness's file, one checkpoint a line")
     parser.add_argument("--key", required=True, help="the verifier key line, or a file that holds it")
     options = parser.parse_args(arguments)
     try:
-        key_file = Path(options.key)
-        line = key_file.read_text() if "+" not in options.key and key_file.exists() else options.key
-        checked, covered = verify(options.export, read_checkpoints(options.checkpoints, read_key(line)))
+        key = read_key(_key_line(options.key))
+        checked, covered = verify(options.export, read_checkpoints(options.checkpoints, key), key)
     except Bad as bad:
         print(f"TAMPERED: {bad}", file=sys.stderr)  # noqa: T201
         return BAD
     except Unusable as problem:
         print(f"cannot check: {problem}", file=sys.stderr)  # noqa: T201
         return UNUSABLE
-    print(f"good: {checked} entries, {covered} of them covered by signed checkpoints")  # noqa: T201
+    open_end = f"; the last {checked - covered} are not under a checkpoint yet" if checked > covered else ""
+    print(f"good: {checked} entries, {covered} of them under signed checkpoints{open_end}")  # noqa: T201
     return OK
 
 

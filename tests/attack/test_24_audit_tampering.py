@@ -39,10 +39,9 @@ class Case:
         with self.database.begin() as conn:
             export = self.witness.with_name("export.ndjson")
             export.write_bytes(b"".join(audit.export(conn)))
-        found = aegis_verify.main(
+        return aegis_verify.main(
             [str(export), "--checkpoints", str(witness or self.witness), "--key", str(key or self.key)]
         )
-        return found
 
 
 @pytest.fixture

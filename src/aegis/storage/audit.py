@@ -227,8 +227,9 @@ def export(conn: Connection) -> Iterator[bytes]:
     """One line of JSON per entry; the entry's bytes stand in it exactly as hashed, so that they can be checked."""
     columns = audit_entries.c
     statement = select(columns.entry, columns.leaf, columns.position).where(columns.position.is_not(None))
-    for row in conn.execute(statement.order_by(columns.position).execution_options(yield_per=1000)):
-        yield b'{"entry":%b,"leaf":"%b","position":%d}\n' % (row.entry, row.leaf.hex().encode(), row.position)
+    with conn.execute(statement.order_by(columns.position).execution_options(yield_per=1000)) as rows:
+        for row in rows:
+            yield b'{"entry":%b,"leaf":"%b","position":%d}\n' % (row.entry, row.leaf.hex().encode(), row.position)
 
 
 def check(conn: Connection, verifier: Verifier | None = None) -> BadEntry | None:
@@ -240,14 +241,15 @@ def check(conn: Connection, verifier: Verifier | None = None) -> BadEntry | None
     frontier = Frontier()
     columns = audit_entries.c
     statement = select(audit_entries).where(columns.position.is_not(None)).order_by(columns.position)
-    for row in conn.execute(statement.execution_options(yield_per=1000)):
-        bad = _check_row(row, frontier.size)
-        if bad is not None:
-            return bad
-        frontier.append(row.leaf)
-        bad = _check_root(signed.pop(frontier.size, None), frontier, verifier)
-        if bad is not None:
-            return bad
+    with conn.execute(statement.execution_options(yield_per=1000)) as rows:
+        for row in rows:
+            bad = _check_row(row, frontier.size)
+            if bad is not None:
+                return bad
+            frontier.append(row.leaf)
+            bad = _check_root(signed.pop(frontier.size, None), frontier, verifier)
+            if bad is not None:
+                return bad
     left = min((count for count in signed if count > frontier.size), default=None)
     if left is None:
         return None
@@ -288,8 +290,9 @@ def _roots(conn: Connection, ranges: list[Range]) -> tuple[bytes, ...]:
 def _leaves(conn: Connection, limits: Range) -> Iterator[bytes]:
     columns = audit_entries.c
     statement = select(columns.leaf).where(columns.position >= limits[0], columns.position < limits[1])
-    for row in conn.execute(statement.order_by(columns.position).execution_options(yield_per=5000)):
-        yield row.leaf
+    with conn.execute(statement.order_by(columns.position).execution_options(yield_per=5000)) as rows:
+        for row in rows:
+            yield row.leaf
 
 
 def leaves_between(conn: Connection, start: int, end: int) -> list[bytes]:
