@@ -103,6 +103,36 @@ def test_ten_parallel_tickets_of_one_action_have_one_effect(world: ExecutorWorld
     assert all(answer.status_code == 200 or answer.json()["code"] == "target_busy" for answer in answers)
 
 
+def test_parallel_actions_have_as_many_effects_as_answers_that_say_so(world: ExecutorWorld) -> None:
+    before = world.effects()
+    requests = [world.ticket(world.action(name)) for name in ("cart", "search", "payments", "catalog") * 8]
+    with ThreadPoolExecutor(32) as pool:
+        answers = [answer.json() for answer in pool.map(world.send, requests)]
+    executed = [answer for answer in answers if answer.get("state") == "executed"]
+    assert world.effects() == before + len(executed)
+    others = {answer["code"] for answer in answers if "state" not in answer}
+    allowed = {"target_busy", "too_many_in_flight", "stale_generation", "journal_unavailable"}
+    assert others <= allowed
+    assert len(executed) >= 4
+
+
+def test_a_withdrawn_action_never_begins_however_late_its_request_arrives(
+    world: ExecutorWorld, client: ExecutorClient
+) -> None:
+    before = world.effects()
+    action = world.action()
+    late = world.ticket(action)
+    assert client.withdraw(action.id) is None
+    assert world.refused(late) == "id_withdrawn"
+    assert (client.outcome(action.id), world.effects()) == (None, before)
+
+
+def test_an_action_that_has_begun_cannot_be_withdrawn(world: ExecutorWorld, client: ExecutorClient) -> None:
+    action = world.action()
+    outcome = client.act(action, world.decide(action))
+    assert client.withdraw(action.id) == outcome
+
+
 def test_scaling_and_its_inverse_restore_the_spec_field_for_field(world: ExecutorWorld, client: ExecutorClient) -> None:
     before = world.kube.deployment("payments")["spec"]
     target = Target("Deployment", "shop", "payments")

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.integration
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 IDS = seeded_ids(ManualClock(NOW), 7)
 LIMITS = Limits()
+TABLES = [f"executor_{name}" for name in ("intents", "attempts", "results", "withdrawn", "log")]
 
 
 @pytest.fixture
@@ -187,7 +188,7 @@ def test_a_nonce_is_used_once_and_an_old_request_stays_refused_after_it_was_forg
     assert (replayed.value.refusal, forgotten.value.refusal) == (Refusal.REPLAY, Refusal.CLOCK_SKEW)
 
 
-@pytest.mark.parametrize("table", ["executor_intents", "executor_attempts", "executor_results", "executor_log"])
+@pytest.mark.parametrize("table", TABLES)
 @pytest.mark.parametrize("statement", ["DELETE FROM {}", "TRUNCATE {} CASCADE"])
 def test_history_is_append_only(database: Database, table: str, statement: str) -> None:
     with pytest.raises(ProgrammingError, match="append-only"), database.begin() as connection:

@@ -99,6 +99,16 @@ class ExecutorClient:
                 return None
             raise
 
+    def withdraw(self, action_id: str) -> Outcome | None:
+        """None, and the id can never begin any more, or what the journal knows because it has begun already."""
+        path = f"/v1/actions/{quote(action_id, safe='')}"
+        try:
+            return Outcome.from_document(self._read("DELETE", path))
+        except ActionRefused as error:
+            if error.code == "not_found":
+                return None
+            raise
+
     def facts(self, namespace: str, name: str) -> dict[str, Any]:
         """Replicas, revisions, pods and image of one Deployment, with its uid and generation."""
         return self._read("GET", f"/v1/objects/deployment/{quote(namespace, safe='')}/{quote(name, safe='')}")

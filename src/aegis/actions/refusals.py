@@ -55,6 +55,7 @@ class Refusal(StrEnum):
     # use of the decision and of the action's id
     DECISION_USED = "decision_used"
     ID_REUSED = "id_reused"
+    ID_WITHDRAWN = "id_withdrawn"
     # safety state
     SAFETY_UNKNOWN = "safety_unknown"
     STOPPED = "stopped"

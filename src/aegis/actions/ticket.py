@@ -52,6 +52,7 @@ _TIMESTAMP = re.compile(r"[1-9][0-9]{0,11}", re.ASCII)
 _HEX_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
 _UID = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
+_TOKEN = re.compile(r"[!-~]{0,254}", re.ASCII)
 _PRINCIPAL = re.compile(r"[!-~]{1,254}", re.ASCII)
 _BODY_KEYS = frozenset(
     {"v", "id", "action", "namespace", "kind", "name", "uid", "generation", "params", "requested_by"}
@@ -372,9 +373,13 @@ def _claims(payload: bytes) -> Decision:
     texts = all(isinstance(claims[name], str) for name in ("jti", "effect", "act", "policy", "requester", "mode"))
     numbers = all(type(claims[name]) is int and claims[name] >= 0 for name in ("iat", "exp", "epoch", "intent"))
     approvers = claims["approvers"]
-    people = isinstance(approvers, list) and all(isinstance(name, str) and name for name in approvers)
+    people = isinstance(approvers, list) and all(
+        isinstance(name, str) and _PRINCIPAL.fullmatch(name) for name in approvers
+    )
     if not (texts and numbers and people) or _PRINCIPAL.fullmatch(claims["jti"]) is None:
         raise Refused(Refusal.DECISION_CLAIMS, "a claim has the wrong type")
+    if _TOKEN.fullmatch(claims["policy"]) is None or _TOKEN.fullmatch(claims["mode"]) is None:
+        raise Refused(Refusal.DECISION_CLAIMS, "a claim has the wrong shape")
     fields = {name: claims[name] for name in Decision.__dataclass_fields__}
     return Decision(**(fields | {"approvers": tuple(approvers)}))
 

@@ -1,4 +1,4 @@
-"""Wiring of the executor: its parts, built by explicit constructors, behind eight routes.
+"""Wiring of the executor: its parts, built by explicit constructors, behind its routes.
 
 `process.run` serves it, tests and the tour build it in their own process. It is the only holder of cluster credentials
 and calls nobody but its database and the Kubernetes API.
@@ -92,6 +92,17 @@ def create_app(deps: Deps) -> FastAPI:
             record = reconciler.outcome(action_id) if ID_PATTERN.fullmatch(action_id) else None
             if record is None:
                 raise NotFound("not_found", "no action of this id was ever begun")
+            return record.document()
+
+        return answers.answer(request, give)
+
+    @app.delete("/v1/actions/{action_id}")
+    def withdraw(request: Raw, action_id: str) -> Response:
+        def give() -> dict[str, Any]:
+            gate.authenticate(request)
+            record = reconciler.withdraw(action_id) if ID_PATTERN.fullmatch(action_id) else None
+            if record is None:
+                raise NotFound("not_found", "this action never began and never will")
             return record.document()
 
         return answers.answer(request, give)

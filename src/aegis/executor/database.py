@@ -7,7 +7,7 @@ It never shares a pool, a table or a role with the control plane.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -31,7 +31,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from aegis.kit.errors import Unavailable
@@ -79,6 +79,12 @@ results = Table(
     Column("at", _TIMESTAMP, nullable=False),
     CheckConstraint("state IN ('executed', 'failed', 'unknown')", name="executor_results_state"),
     Index("uq_executor_results_final", "action_id", unique=True, postgresql_where=text("state <> 'unknown'")),
+)
+withdrawn = Table(
+    "executor_withdrawn",
+    metadata,
+    Column("action_id", Text, primary_key=True),
+    Column("at", _TIMESTAMP, nullable=False),
 )
 nonces = Table(
     "executor_nonces",
@@ -143,20 +149,9 @@ class Database:
     """A small pool; `begin()` is one transaction, `own_lock()` a lock that ends with its holder."""
 
     def __init__(self, url: str, *, pool_size: int = 6) -> None:
-        self.engine: Engine = create_engine(
-            _with_driver(url),
-            pool_size=pool_size,
-            max_overflow=12,
-            pool_timeout=2,
-            pool_pre_ping=True,
-            connect_args={"connect_timeout": 3, "application_name": "aegis-executor"},
-        )
-
-        @event.listens_for(self.engine, "connect")
-        def _limits(connection: psycopg.Connection[Any], _record: object) -> None:
-            connection.execute(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}")
-            connection.execute("SET idle_in_transaction_session_timeout = 15000")
-            connection.commit()
+        self.engine = _engine(url, pool_size=pool_size, most=18)
+        # Locks are held while transactions run: sharing one pool, enough of them would starve each other.
+        self._lock_engine = _engine(url, pool_size=2, most=8)
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -164,21 +159,21 @@ class Database:
         try:
             with self.engine.begin() as connection:
                 yield connection
-        except (OperationalError, InterfaceError, PoolTimeout) as error:
+        except (OperationalError, InterfaceError, DataError, PoolTimeout) as error:
             raise Unavailable("journal_unavailable", f"the journal does not answer ({type(error).__name__})") from error
 
     @contextmanager
     def own_lock(self, name: str) -> Iterator[bool]:
         """Whether this caller alone holds `name`; the lock falls when the block, the process or its session ends."""
         try:
-            with self.engine.connect() as connection:
+            with self._lock_engine.connect() as connection:
                 connection = connection.execution_options(isolation_level="AUTOCOMMIT")
                 key = {"name": f"aegis-executor:{name}"}
                 held = bool(connection.scalar(text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))"), key))
                 try:
                     yield held
                 finally:
-                    if held:
+                    with suppress(OperationalError, InterfaceError):  # a broken session has let go of it already
                         connection.execute(text("SELECT pg_advisory_unlock(hashtextextended(:name, 0))"), key)
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             raise Unavailable("journal_unavailable", f"the journal does not answer ({type(error).__name__})") from error
@@ -196,17 +191,37 @@ class Database:
             metadata.create_all(connection)
             for rule in _RULES:
                 connection.execute(text(rule))
-            for table in (intents, attempts, results, log):
+            for table in (intents, attempts, results, withdrawn, log):
                 connection.execute(text(_APPEND_ONLY.format(table=table.name)))
             connection.execute(text("INSERT INTO executor_schema VALUES (:version)"), {"version": VERSION})
 
     def close(self) -> None:
         self.engine.dispose()
+        self._lock_engine.dispose()
 
 
 def serialise(connection: Connection, what: str) -> None:
     """Wait for, and hold until commit, the right to do `what` alone."""
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCKS[what]})
+
+
+def _engine(url: str, *, pool_size: int, most: int) -> Engine:
+    engine = create_engine(
+        _with_driver(url),
+        pool_size=pool_size,
+        max_overflow=most - pool_size,
+        pool_timeout=2,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": 3, "application_name": "aegis-executor"},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _limits(connection: psycopg.Connection[Any], _record: object) -> None:
+        connection.execute(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}")
+        connection.execute("SET idle_in_transaction_session_timeout = 15000")
+        connection.commit()
+
+    return engine
 
 
 def _with_driver(url: str) -> str:

@@ -18,7 +18,7 @@ from aegis.actions.model import Action, Target
 from aegis.actions.refusals import Refusal, Refused
 from aegis.actions.ticket import Decision
 from aegis.executor import log, safety
-from aegis.executor.database import attempts, intents, results, serialise
+from aegis.executor.database import attempts, intents, results, serialise, withdrawn
 from aegis.executor.settings import Limits
 from aegis.kit.clock import rfc3339
 
@@ -86,6 +86,8 @@ def begin(connection: Connection, intent: Intent, limits: Limits, *, now: dateti
     check_unused(connection, intent.decision, action.id)
     if find(connection, action.id) is not None:
         raise Refused(Refusal.ID_REUSED, "this action was begun meanwhile")
+    if connection.scalar(select(exists().where(withdrawn.c.action_id == action.id))):
+        raise Refused(Refusal.ID_WITHDRAWN, "this action was withdrawn before it began")
     _check_rates(connection, intent, limits, now)
     values = {
         "action_id": action.id,
@@ -103,6 +105,16 @@ def begin(connection: Connection, intent: Intent, limits: Limits, *, now: dateti
     data = {"digest": intent.digest, "decision": intent.decision.jti, "intent": intent.decision.intent}
     data |= {"action": action.kind.value, "target": str(action.target)}
     log.append(connection, "action:begun", at=now, subject=action.id, actor=action.requested_by, data=data)
+
+
+def withdraw(connection: Connection, action_id: str, *, now: datetime) -> Record | None:
+    """See to it that this id never begins, however late its request arrives; or its record when it has begun."""
+    serialise(connection, "intent")
+    record = find(connection, action_id)
+    if record is None and not connection.scalar(select(exists().where(withdrawn.c.action_id == action_id))):
+        connection.execute(insert(withdrawn).values(action_id=action_id, at=now))
+        log.append(connection, "action:withdrawn", at=now, subject=action_id, actor="controller", data={})
+    return record
 
 
 def begin_attempt(connection: Connection, action_id: str, resource_version: str, *, now: datetime) -> bool:

@@ -40,6 +40,7 @@ _STATUS = {
         Refusal.REPLAY,
         Refusal.DECISION_USED,
         Refusal.ID_REUSED,
+        Refusal.ID_WITHDRAWN,
         Refusal.STALE_EPOCH,
         Refusal.EPOCH_CONFLICT,
         Refusal.OBJECT_GONE,

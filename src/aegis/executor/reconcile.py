@@ -41,6 +41,12 @@ class Reconciler:
             record = journal.find(connection, action_id)
         return self.settle(record) if record is not None and not record.settled else record
 
+    def withdraw(self, action_id: str) -> Record | None:
+        """None once the id can never begin; its record, settled where possible, when it has begun."""
+        with self._database.begin() as connection:
+            record = journal.withdraw(connection, action_id, now=self._clock.now())
+        return self.settle(record) if record is not None and not record.settled else record
+
     def settle(self, record: Record) -> Record:
         action_id = record.intent.action.id
         with self._database.own_lock(action_id) as alone:
