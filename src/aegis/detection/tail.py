@@ -6,6 +6,7 @@ threshold. It never adapts fully to an incident: a block that alarmed enters at 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,6 +71,6 @@ def _tail_scale(values: Floats) -> float:
     """Mean excess of the upper half, made wider where few blocks were seen."""
     if len(values) < 2:
         return max(1.0, 0.5 * float(np.abs(values).max(initial=0.0)))
-    middle = float(np.median(values))
+    middle, top = float(np.median(values)), float(np.abs(values).max())
     excess = float((values[values > middle] - middle).mean()) if bool((values > middle).any()) else 0.0
-    return max(excess * (1 + 2 / len(values) ** 0.5), 0.02 * abs(float(values.max())), 0.05)
+    return max(excess * (1.0 + 2.0 / math.sqrt(len(values))), 0.02 * top, 0.05)
