@@ -11,6 +11,8 @@ import json
 import socket
 import threading
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -111,9 +113,19 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _server(app: Any, listener: socket.socket) -> uvicorn.Server:
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """PEM files of a certificate and its private key."""
+
+    certificate: Path
+    key: Path
+
+
+def _server(app: Any, listener: socket.socket, tls: Tls | None) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
+        ssl_certfile=None if tls is None else tls.certificate,
+        ssl_keyfile=None if tls is None else tls.key,
         fd=None,
         log_config=None,
         access_log=False,
@@ -128,25 +140,26 @@ def _server(app: Any, listener: socket.socket) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-def serve(app: Any, listener: socket.socket) -> None:
+def serve(app: Any, listener: socket.socket, *, tls: Tls | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then drain."""
-    asyncio.run(_server(app, listener).serve(sockets=[listener]))
+    asyncio.run(_server(app, listener, tls).serve(sockets=[listener]))
 
 
 class BackgroundServer:
     """Serves an app on a thread: `with BackgroundServer(app) as server: ... server.url`."""
 
-    def __init__(self, app: Any, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, app: Any, host: str = "127.0.0.1", port: int = 0, *, tls: Tls | None = None) -> None:
         self._listener = bind(host, port)
         self.host = host
         self.port: int = self._listener.getsockname()[1]
-        self._server = _server(app, self._listener)
+        self._tls = tls
+        self._server = _server(app, self._listener, tls)
         self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # the main thread owns signals
         self._thread = threading.Thread(target=self._run, name=f"serve-{self.port}", daemon=True)
 
     @property
     def url(self) -> str:
-        return f"http://{self.host}:{self.port}"
+        return f"{'https' if self._tls else 'http'}://{self.host}:{self.port}"
 
     def _run(self) -> None:
         asyncio.run(self._server.serve(sockets=[self._listener]))
