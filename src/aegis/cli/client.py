@@ -85,6 +85,10 @@ class Api:
         given = {name: value for name, value in params.items() if value is not None}
         return self._send("GET", path, params=given)
 
+    def text(self, path: str) -> str:
+        """An answer that is not JSON, such as an export."""
+        return self._request("GET", path).text
+
     def post(self, path: str, body: dict[str, Any]) -> Any:
         return self._send("POST", path, json=body)
 
@@ -99,17 +103,19 @@ class Api:
         return read_secret(path, what="API token").decode()
 
     def _send(self, method: str, path: str, **options: Any) -> Any:
+        response = self._request(method, path, **options)
+        return None if response.status_code == 204 else response.json()
+
+    def _request(self, method: str, path: str, **options: Any) -> httpx2.Response:
         try:
             response = self._http.request(method, f"/api/v1{path}", **options)
         except httpx2.HTTPError as error:
             hint = "Is it running? Start it with: aegis up"
             message = f"{self.url} does not answer ({type(error).__name__})."
             raise Unavailable("api_unreachable", message, hint=hint) from None
-        if response.status_code == 204:
-            return None
-        if response.is_success:
-            return response.json()
-        raise _problem(response)
+        if not response.is_success:
+            raise _problem(response)
+        return response
 
 
 def _problem(response: httpx2.Response) -> AegisError:

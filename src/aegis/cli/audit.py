@@ -1,0 +1,107 @@
+"""`aegis audit`: read, export and check the record through the API.
+
+For operators and auditors; the outsider's tool is `aegis-verify`, which needs nothing of Aegis. Nothing here writes.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+import aegis_verify
+from aegis.cli.client import Api
+from aegis.kit.errors import Invalid
+
+app = typer.Typer(no_args_is_help=True, help="Read, export and check the record.")
+Json = Annotated[bool, typer.Option("--json", help="Print the API's JSON instead of a table.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="A file; standard output when not given.")]
+
+
+@app.command("list")
+def list_entries(
+    q: Annotated[str | None, typer.Option("--search", "-q", help="Only entries whose text holds this.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    as_json: Json = False,
+) -> None:
+    """The newest entries, newest first."""
+    with Api() as api:
+        page = api.get("/audit", limit=limit, q=q)
+    if as_json:
+        _print_json(page)
+        return
+    table = Table("#", "at", "what", "who", "about", box=None)
+    for item in page["items"]:
+        entry = item["entry"]
+        cells = (
+            str(item["position"]),
+            entry["at"][:19].replace("T", " "),
+            entry["kind"],
+            entry["actor"],
+            entry["subject"],
+        )
+        table.add_row(*map(Text, cells))
+    Console(highlight=False).print(table)
+
+
+@app.command()
+def export(output: Output = None) -> None:
+    """Every entry, one a line, with the very bytes that were hashed."""
+    with Api() as api:
+        _write(api.text("/audit/export"), output)
+
+
+@app.command()
+def checkpoints(output: Output = None) -> None:
+    """The signed checkpoints the database holds, one a line. A witness outside the database is worth more."""
+    with Api() as api:
+        items = api.get("/audit/checkpoints")["items"]
+    lines = [json.dumps({"checkpoint": item["note"]}, ensure_ascii=False) for item in items]
+    _write("".join(f"{line}\n" for line in lines), output)
+
+
+@app.command()
+def key(output: Output = None) -> None:
+    """The public key line that `aegis-verify` takes."""
+    with Api() as api:
+        _write(api.get("/audit/key")["vkey"] + "\n", output)
+
+
+@app.command()
+def verify(
+    witness: Annotated[
+        Path | None, typer.Option(help="Checkpoints kept outside the database; without it, the database's own.")
+    ] = None,
+    key_file: Annotated[Path | None, typer.Option("--key", help="The public key line; else the API's.")] = None,
+) -> None:
+    """Export the record and check it with `aegis-verify`; names the first bad entry. Exit code 1 when there is one."""
+    with tempfile.TemporaryDirectory(prefix="aegis-verify-") as directory:
+        log, marks, line = (Path(directory) / name for name in ("export.ndjson", "checkpoints.ndjson", "audit.vkey"))
+        export(log)
+        if witness is None:
+            checkpoints(marks)
+        if key_file is None:
+            key(line)
+        code = aegis_verify.main([str(log), "--checkpoints", str(witness or marks), "--key", str(key_file or line)])
+    raise typer.Exit(code)
+
+
+def _write(text: str, output: Path | None) -> None:
+    if output is None:
+        sys.stdout.write(text)
+        return
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise Invalid("output_unwritable", f"{output} cannot be written ({error.strerror})") from None
+
+
+def _print_json(document: Any) -> None:
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
