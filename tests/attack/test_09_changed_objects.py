@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,8 @@ from tests.attack.support_attack import attacked, world
 from tests.integration.support_executor import ExecutorWorld
 
 from aegis.actions.model import ActionKind
+from aegis.executor.cluster import KubernetesCluster
+from aegis.executor.objects import Document, Object
 
 __all__ = ["attacked", "world"]
 pytestmark = pytest.mark.integration
@@ -21,6 +24,41 @@ def test_a_spec_edited_since_the_plan_is_not_touched(world: ExecutorWorld, kind:
     before, spec = world.effects(), world.kube.deployment("cart")["spec"]
     assert world.refused(request) == "stale_generation"
     assert (world.effects(), world.kube.deployment("cart")["spec"]) == (before, spec)
+
+
+class Meddled(KubernetesCluster):
+    """The real client; just before the change itself is sent, somebody is quicker."""
+
+    def __init__(self, world: ExecutorWorld, meddle: Callable[[str], None]) -> None:
+        super().__init__(world.kube.kubeconfig)
+        self._meddle: Callable[[str], None] | None = meddle
+
+    def patch_deployment(self, namespace: str, name: str, operations: list[Document], *, dry_run: bool) -> Object:
+        if not dry_run and self._meddle is not None:
+            self._meddle(name)
+            self._meddle = None
+        return super().patch_deployment(namespace, name, operations, dry_run=dry_run)
+
+
+def test_an_edit_between_dry_run_and_apply_is_not_overwritten(world: ExecutorWorld) -> None:
+    before = world.effects()
+    request = world.ticket(world.action("cart", kind=ActionKind.SCALE_DEPLOYMENT, replicas=4))
+    cluster = Meddled(world, world.kube.edit)
+    with world.executor(cluster=cluster) as url:
+        answer = world.send(request, url=url).json()
+    cluster.close()
+    assert (answer["state"], world.effects()) == ("failed", before)
+    assert "stale_generation" in answer["detail"]
+
+
+def test_a_status_update_between_dry_run_and_apply_costs_one_more_try(world: ExecutorWorld) -> None:
+    before = world.effects()
+    request = world.ticket(world.action("cart"))
+    cluster = Meddled(world, world.kube.touch_status)
+    with world.executor(cluster=cluster) as url:
+        answer = world.send(request, url=url).json()
+    cluster.close()
+    assert (answer["state"], answer["evidence"]["sent"], world.effects()) == ("executed", 2, before + 1)
 
 
 def test_a_status_update_alone_does_not_make_a_ticket_stale(world: ExecutorWorld) -> None:
