@@ -15,9 +15,8 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
+from aegis.audit.entry import Entry
 from aegis.executor.database import log, serialise
-from aegis.kit.clock import rfc3339
-from aegis.kit.strict_json import canonical
 
 DOMAIN = b"aegis.executor.log.v1\0"
 GENESIS = bytes(32)
@@ -42,8 +41,7 @@ def append(
     serialise(connection, "log")
     last = connection.execute(select(log.c.position, log.c.hash).order_by(log.c.position.desc()).limit(1)).first()
     position, previous = (last.position + 1, bytes(last.hash)) if last else (1, GENESIS)
-    document = {"kind": kind, "at": rfc3339(at), "actor": actor, "subject": subject, "data": dict(data)}
-    entry = canonical(document)
+    entry = Entry(kind, at, actor, subject, data).canonical()
     values = {"position": position, "entry": entry, "previous": previous, "hash": entry_hash(previous, entry)}
     connection.execute(insert(log).values(values))
     return position
