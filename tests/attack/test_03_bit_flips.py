@@ -52,7 +52,7 @@ def test_no_single_changed_byte_gets_through(world: ExecutorWorld) -> None:
 
     assert len(changed) > 900
     assert {answer.status_code for answer in answers} <= {400, 401}
-    assert {answer.json()["code"] for answer in answers} <= {"bad_signature", "header_malformed", "clock_skew"}
+    assert {answer.json()["code"] for answer in answers} <= {"bad_signature", "header_malformed"}
     assert len(world.refusals()) == refusals + len(changed)
     assert world.effects() == before
     # None of them used up the nonce or the decision:

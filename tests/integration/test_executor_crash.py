@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-import httpx2
 import pytest
 from tests.integration.support_executor import ExecutorWorld, executor_world
 
+from aegis.actions.client import ExecutorClient, OutcomeUnknown
 from aegis.executor import journal
 from aegis.executor.reconcile import Reconciler
 from aegis.kit.clock import ManualClock, SystemClock
@@ -98,8 +98,10 @@ def test_a_kill_at_any_point_leaves_at_most_one_effect_and_a_known_end(
     before = world.effects()
     action = world.action("cart")
     with executor_process(world, tmp_path, point) as (url, process):
-        with pytest.raises(httpx2.HTTPError):
-            world.send(world.ticket(action), url=url)
+        caller = ExecutorClient(url, world.hmac, world.clock)
+        with pytest.raises(OutcomeUnknown):
+            caller.act(action, world.decide(action))
+        caller.close()
         assert process.wait(10) == -signal.SIGKILL
     assert world.effects() == before + effects
 

@@ -15,7 +15,6 @@ class Refusal(StrEnum):
     """The closed set of reasons; the comment above a group names the check that gives it."""
 
     # size and shape of the request, before any cryptography
-    TOO_MANY_REQUESTS = "too_many_requests"
     HEADER_MISSING = "header_missing"
     HEADER_MALFORMED = "header_malformed"
     # MAC, clock, nonce

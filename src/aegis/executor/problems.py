@@ -51,7 +51,6 @@ _STATUS = {
     422: {Refusal.PRECONDITION, Refusal.REPLICA_LIMIT},
     423: {Refusal.SAFETY_UNKNOWN, Refusal.STOPPED, Refusal.MODE_OBSERVE},
     429: {
-        Refusal.TOO_MANY_REQUESTS,
         Refusal.TOO_MANY_IN_FLIGHT,
         Refusal.NAMESPACE_RATE,
         Refusal.TOTAL_RATE,
