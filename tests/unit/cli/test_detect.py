@@ -141,7 +141,7 @@ def test_a_counter_becomes_a_rate_and_that_is_told(tmp_path: Path) -> None:
 
 
 def example() -> Plot:
-    times = np.arange(3000) * 60.0
+    times = np.arange(3000, dtype=np.float64) * 60.0
     values = np.sin(times / 9000)
     values[1500] = np.nan
     panel = Panel("<b>$a_b$</b>", values, values - 1, values + 1)

@@ -34,7 +34,7 @@ def healthy(samples: int, seed: int = 0, offset: int = 0) -> Frame:
     memory = 2e8 * (1 + 0.004 * random.normal(0, 1, samples) + 0.02 * (day - 1))
     none = np.zeros(samples)
     values = np.stack([rate, errors, latency, cpu, memory, none, none, none + 3], axis=1)
-    return Frame(START + index * INTERVAL, values, NAMES, INTERVAL)
+    return Frame(START + index.astype(np.float64) * INTERVAL, values, NAMES, INTERVAL)
 
 
 def changed(frame: Frame, signal: str, start: int, values: Floats | float, *, factor: bool = False) -> Frame:

@@ -62,7 +62,16 @@ def test_a_step_is_seen_within_two_samples_and_named(
     assert reading.shares.sum() == pytest.approx(1.0)
     assert reading.score < 100
     assert reading.confidence > 0.5
-    assert max(reading.severity for reading in readings[FAULT : FAULT + 5]) is not Severity.LOW
+    assert any(reading.severity is not Severity.LOW for reading in readings[FAULT : FAULT + 5])
+
+
+def test_a_state_that_leaves_zero_is_seen_at_once_even_beside_a_wild_signal() -> None:
+    wild = healthy(2 * HOUR, seed=6).values.copy()
+    spikes = np.random.default_rng(0).random(len(wild)) < 0.02
+    wild[spikes, NAMES.index("latency_p95")] *= 50
+    model = fit(Frame(healthy(2 * HOUR).times, wild, NAMES, INTERVAL), WORSE)
+    readings = watch(model, changed(healthy(400, seed=7, offset=2 * HOUR), "restarts", FAULT, 1.0))
+    assert first_abnormal(readings) == FAULT
 
 
 def test_a_lasting_fault_stays_one_episode_and_its_cure_ends_it(model: EntityModel, later: Frame) -> None:

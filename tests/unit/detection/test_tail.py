@@ -75,6 +75,6 @@ def test_counters_are_found_and_become_rates() -> None:
     counter[100:] -= counter[99]
     assert is_counter(counter)
     assert not is_counter(np.sin(np.arange(200.0)))
-    rates = to_rates(np.arange(200) * 5.0, counter[:, None], np.array([True]))
+    rates = to_rates(np.arange(200, dtype=np.float64) * 5.0, counter[:, None], np.array([True]))
     assert np.isnan(rates[0, 0])
     np.testing.assert_allclose(rates[1:, 0], steps[1:] / 5)
