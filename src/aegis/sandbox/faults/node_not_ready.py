@@ -1,0 +1,26 @@
+"""A node that stops answering: its pods are lost until it is back or they are made elsewhere, five minutes later."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from aegis.sandbox.faults.base import Fault
+from aegis.sandbox.kube.cluster import Cluster
+
+
+@dataclass
+class NodeNotReady(Fault):
+    kind: ClassVar[str] = "node_not_ready"
+    describes: ClassVar[str] = "the node of the workload's first pod stops answering"
+    cure: ClassVar[str] = "none in the catalogue: a person brings the node back (stop the fault)"
+    default_target: ClassVar[str] = "checkout"
+
+    def start(self, cluster: Cluster) -> None:
+        pods = cluster.list("Pod", self.service.namespace)
+        mine = [pod for pod in pods if (pod["metadata"].get("labels") or {}).get("app") == self.service.name]
+        self.notes["node"] = str(mine[0]["spec"]["nodeName"])
+        cluster.set_node_ready(self.notes["node"], ready=False)
+
+    def stop(self, cluster: Cluster) -> None:
+        cluster.set_node_ready(self.notes["node"], ready=True)
