@@ -130,6 +130,12 @@ class EmbeddedPostgres:
                     self._process.send_signal(number)
                     _wait(self._process, patience)
             self._process = None
+        if self._socket_dir.parent != self.data_dir and self._lock >= 0:
+            shutil.rmtree(self._socket_dir, ignore_errors=True)
+        self.let_go()
+
+    def let_go(self) -> None:
+        """In a forked child: give up the lock, so that it ends with the parent that owns the server."""
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1

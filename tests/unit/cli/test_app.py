@@ -22,7 +22,8 @@ def test_help_imports_none_of_the_heavy_libraries() -> None:
         "from aegis.cli.app import app\n"
         "try: app(['--help'])\n"
         "except SystemExit: pass\n"
-        "heavy = {'numpy', 'fastapi', 'sqlalchemy', 'sklearn', 'httpx2', 'cryptography', 'pydantic'} & set(sys.modules)\n"
+        "names = {'numpy', 'fastapi', 'sqlalchemy', 'sklearn', 'httpx2', 'cryptography', 'pydantic'}\n"
+        "heavy = names & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
