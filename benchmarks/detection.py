@@ -26,6 +26,7 @@ from aegis.detection.statistics import largest, smooth
 SECONDS = {"smd": 60.0, "asd": 300.0, "js2": 300.0, "js3": 300.0, "synthetic": 60.0}
 # Episodes that touch an event, or follow its end by no more than this, belong to it.
 GRACE_SAMPLES = 10
+LEAD = 1500  # samples of training that forecast and baseline are warmed with
 BAR_GAIN = 0.2  # over Isolation Forest and Elliptic Envelope on raw rows
 BAR_A3 = 0.55
 BAR_STEP_MS = 1.0
@@ -148,19 +149,19 @@ def _synthetic_entity(seed: int) -> Entity:
 
 
 def _aegis(entity: Entity, model: EntityModel) -> Floats:
-    return score(model, _continued(entity, model)).score[model.forecast.lags :]
+    return score(model, _continued(entity)).score[-len(entity.test) :]
 
 
 def _a3(entity: Entity, model: EntityModel) -> Floats:
-    scores = score(model, _continued(entity, model))
+    scores = score(model, _continued(entity))
     worst = largest(model.sizes(model.signed(scores.residual / model.scaler.spread)))
-    return smooth(worst, (0.2, 0.1, 0.03), np.zeros(3))[model.forecast.lags :]
+    return smooth(worst, (0.2, 0.1, 0.03), np.zeros(3))[-len(entity.test) :]
 
 
-def _continued(entity: Entity, model: EntityModel) -> Frame:
+def _continued(entity: Entity) -> Frame:
     """The test part with the last rows of training before it, so that its first sample has a past."""
     train, test = entity.frames()
-    lead = train.rows(len(train) - model.forecast.lags, len(train))
+    lead = train.rows(max(0, len(train) - LEAD), len(train))
     return Frame(
         np.concatenate([lead.times, test.times]), np.vstack([lead.values, test.values]), test.names, test.interval
     )

@@ -201,6 +201,7 @@ class Trained:
     ) -> Reading:
         model = self.model
         expected = np.where(model.scaler.unseen, np.nan, model.scaler.back(np.clip(scaled, -CLIP, CLIP)))
+        expected = np.where(model.scaler.positive, np.maximum(expected, 0.0), expected)
         width = BAND * model.scaler.spread * (np.maximum(model.noise, model.gap_noise) if abnormal else model.noise)
         departure = np.maximum(sizes, gaps)
         weight = np.where(departure > 1, departure, 0.0) ** 2
@@ -214,7 +215,7 @@ class Trained:
             severity=severity_of(departure),
             confidence=certainty * observed**0.5 * min(1.0, 0.4 + model.rows / 1200),
             expected=expected,
-            low=expected - width,
+            low=np.where(model.scaler.positive, np.maximum(expected - width, 0.0), expected - width),
             high=expected + width,
             shares=weight / total if total > 0 else weight,
             observed=observed,

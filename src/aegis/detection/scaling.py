@@ -21,12 +21,16 @@ RELATIVE_FLOOR = 0.002
 
 @dataclass(frozen=True, slots=True)
 class Scaler:
-    """`center`, `spread` (c,) in the signals' units; `constant` never moved in training, `unseen` never had a value."""
+    """`center`, `spread` (c,) in the signals' units; `constant` never moved in training, `unseen` never had a value.
+
+    `positive` was never below zero in training, so no band reaches below zero either.
+    """
 
     center: Floats
     spread: Floats
     constant: Bools
     unseen: Bools
+    positive: Bools
 
     def scale(self, values: Floats) -> Floats:
         """Deviations, clipped to +-30; NaN and infinities become NaN."""
@@ -49,4 +53,5 @@ def fit_scaler(values: Floats) -> Scaler:
     constant = spread <= 1e-9 * np.maximum(size, 1e-9)
     floor = np.where(constant, CONSTANT_SPREAD * np.maximum(size, 1.0), RELATIVE_FLOOR * size)
     floor = np.where(constant & (size > 0), CONSTANT_SPREAD * size, floor)
-    return Scaler(center, np.maximum(spread, floor), constant, count == 0)
+    positive = np.asarray((clean >= 0).all(axis=0))
+    return Scaler(center, np.maximum(spread, floor), constant, count == 0, positive)

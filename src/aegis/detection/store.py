@@ -72,6 +72,7 @@ def _arrays(model: EntityModel) -> Arrays:
         "spread": model.scaler.spread,
         "constant": model.scaler.constant,
         "unseen": model.scaler.unseen,
+        "positive": model.scaler.positive,
         "profile": model.profile.level,
         "weights": model.forecast.weights,
         "noise": model.noise,
@@ -118,13 +119,16 @@ def _manifest(model: EntityModel, packed: bytes) -> dict[str, Any]:
 def _model(manifest: dict[str, Any], arrays: Arrays) -> EntityModel:
     names = tuple(str(name) for name in manifest["names"])
     lags, c = int(manifest["lags"]), len(names)
-    _check(arrays, dict.fromkeys(("center", "spread", "constant", "unseen", "noise", "gap_noise", "scored"), (c,)))
+    _check(
+        arrays,
+        dict.fromkeys(("center", "spread", "constant", "unseen", "positive", "noise", "gap_noise", "scored"), (c,)),
+    )
     _check(arrays, {"side": (c,), "profile": (BINS, c), "weights": (lags * c + 1, c)})
     return EntityModel(
         names=names,
         interval=float(manifest["interval"]),
         settings=_settings(manifest["settings"]),
-        scaler=Scaler(arrays["center"], arrays["spread"], arrays["constant"], arrays["unseen"]),
+        scaler=Scaler(*(arrays[name] for name in ("center", "spread", "constant", "unseen", "positive"))),
         profile=Profile(arrays["profile"]),
         forecast=Forecast(arrays["weights"], lags),
         noise=arrays["noise"],

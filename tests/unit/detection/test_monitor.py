@@ -91,6 +91,11 @@ def test_during_an_episode_the_expected_value_stays_the_healthy_one(model: Entit
     assert readings[-1].low[column] < usual < readings[-1].high[column]
 
 
+def test_the_band_of_a_signal_that_is_never_negative_stays_above_zero(model: EntityModel, later: Frame) -> None:
+    readings = watch(model, changed(later, "error_ratio", FAULT, 0.2))
+    assert all((reading.low >= 0).all() and (reading.expected >= reading.low).all() for reading in readings)
+
+
 def test_a_leak_is_seen_long_before_the_memory_doubles(model: EntityModel) -> None:
     frame = healthy(HOUR, seed=3, offset=2 * HOUR)
     ramp = 1 + np.linspace(0, 1, HOUR - FAULT)
