@@ -16,7 +16,7 @@ from aegis.cli.keyring import Keyring
 from aegis.kit.errors import Conflict, Invalid
 
 MARKER = "aegis-data"
-KEPT = ("keys", "postgres", "witness", "logs", "sandbox", "models", "executor", "bootstrap-token", "lock", MARKER)
+STATE = ("keys", "postgres", "witness", "logs", "sandbox", "models", "bootstrap-token")
 
 
 @dataclass(slots=True)
@@ -80,7 +80,7 @@ class Installation:
     def wipe(self) -> None:
         """Remove everything Aegis put there and nothing else; the lock is held meanwhile."""
         self.take()
-        for name in KEPT:
+        for name in STATE:
             path = self.root / name
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -98,7 +98,7 @@ class Installation:
 
     def _refuse_foreign(self) -> None:
         held = {path.name for path in self.root.iterdir()}
-        if held and MARKER not in held and not held <= set(KEPT):
+        if held and MARKER not in held and not held <= {*STATE, "lock"}:
             hint = "Choose an empty one with --data-dir."
             raise Invalid("data_dir_foreign", f"{self.root} holds files that are not Aegis's.", hint=hint)
 

@@ -1,0 +1,86 @@
+# Everything a person does with this repository. `make help` lists it.
+# A stamp file per environment keeps a second run quick; nothing is installed outside this directory.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+FOUND := $(foreach v,3.11 3.12 3.13,$(if $(shell scripts/find_python $(v)),$(v)))
+PYTHON ?= $(if $(FOUND),$(shell scripts/find_python $(firstword $(FOUND))),python3)
+OTHER_PYTHONS = $(filter-out $(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'),$(FOUND))
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_FLAGS := --quiet --disable-pip-version-check --no-input
+WORKERS ?= 2
+UI_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print 2>/dev/null)
+UP_FLAGS ?=
+
+.PHONY: help up test bench fmt lock check ui-test python-tests
+
+help: ## Show what can be done here
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: $(VENV)/.runtime src/aegis/api/static/index.html ## Install into .venv and start everything on this machine
+	@exec $(BIN)/aegis up $(UP_FLAGS)
+
+test: $(VENV)/.dev src/aegis/api/static/index.html check ui-test python-tests ## Check style, types and imports; run every test
+	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile tests
+
+bench: $(VENV)/.dev ## Run the quick benchmarks; each prints a table
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file --quick; done
+
+fmt: $(VENV)/.dev ## Format and fix what can be fixed
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lock: pyproject.toml ## Write the hashed lock files anew
+	@test -x .venv-lock/bin/uv || { python3 -m venv .venv-lock && .venv-lock/bin/pip install $(PIP_FLAGS) uv; }
+	@export UV_CUSTOM_COMPILE_COMMAND="make lock"; \
+	compile() { .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url "$$@"; }; \
+	compile pyproject.toml --extra dev --output-file requirements/dev.txt; \
+	compile pyproject.toml --constraint requirements/dev.txt --output-file requirements/runtime.txt; \
+	compile requirements/build.in --constraint requirements/dev.txt --output-file requirements/build.txt
+
+check: $(VENV)/.dev
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+ui-test: $(VENV)/.dev src/aegis/api/static/index.html
+	@$(BIN)/python scripts/build_ui.py --test
+
+# The unit tests on the other supported Pythons found here; the whole suite runs on the first.
+python-tests: $(VENV)/.dev
+	@for v in $(OTHER_PYTHONS); do \
+	  $(MAKE) --no-print-directory .venv-$$v/.dev; \
+	  echo "unit tests on Python $$v"; \
+	  .venv-$$v/bin/pytest -q -n $(WORKERS) tests/unit; \
+	done
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	  || { echo "Aegis needs Python 3.11, 3.12 or 3.13; name one with: make up PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements/runtime.txt requirements/build.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing Aegis into $(VENV) ..."
+	@$(BIN)/pip install $(PIP_FLAGS) --require-hashes --no-deps -r requirements/runtime.txt
+	@$(BIN)/pip install $(PIP_FLAGS) --require-hashes --no-deps -r requirements/build.txt
+	@$(BIN)/pip install $(PIP_FLAGS) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
+	@$(BIN)/pip install $(PIP_FLAGS) --require-hashes --no-deps -r requirements/dev.txt
+	@touch $@
+
+.venv-%/.dev: requirements/dev.txt pyproject.toml
+	@echo "Installing for Python $* ..."
+	@test -x .venv-$*/bin/python || $$(scripts/find_python $*) -m venv .venv-$*
+	@.venv-$*/bin/pip install $(PIP_FLAGS) --require-hashes --no-deps -r requirements/dev.txt
+	@.venv-$*/bin/pip install $(PIP_FLAGS) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+src/aegis/api/static/index.html: $(UI_SOURCES) | $(VENV)/.runtime
+	@$(BIN)/python scripts/build_ui.py
