@@ -228,12 +228,12 @@ def _sandbox(home: Installation, ports: Ports) -> None:
     from aegis.sandbox.process import run
     from aegis.sandbox.settings import SandboxSettings
 
-    run(SandboxSettings.read({}, data_dir=home.sandbox, kube_port=ports.kube, port=ports.metrics))
+    run(SandboxSettings.read({}, data_dir=home.sandbox, api_port=ports.kube, port=ports.metrics))
 
 
 def _sandbox_cluster(home: Installation, ports: Ports) -> Cluster:
     base = f"http://{HOST}:{ports.metrics}"
-    return Cluster(f"{base}/prometheus", base, home.sandbox / "kubeconfig", "shop")
+    return Cluster(f"{base}/prometheus", base, home.sandbox / "executor-kubeconfig", "shop,batch")
 
 
 def _real_cluster(
