@@ -1,0 +1,146 @@
+"""`aegis sandbox`: run the simulated cluster, start and stop faults in it, and see its true state."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx2
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from aegis.kit.errors import Conflict, Invalid, NotFound, Unavailable
+
+app = typer.Typer(help="A simulated cluster with faults, behind the real protocols.", no_args_is_help=True)
+fault = typer.Typer(help="Start, stop and list faults.", no_args_is_help=True)
+app.add_typer(fault, name="fault")
+
+Url = Annotated[str, typer.Option(envvar="AEGIS_SANDBOX_URL", help="The sandbox's control address.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+DEFAULT = "http://127.0.0.1:9490"
+
+
+def _ask(method: str, url: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    try:
+        response = httpx2.request(method, f"{url.rstrip('/')}{path}", json=body, timeout=60.0, trust_env=False)
+    except httpx2.HTTPError as error:
+        hint = "Start it with: aegis up (or aegis sandbox run)"
+        raise Unavailable(
+            "sandbox_unreachable", f"{url} does not answer ({type(error).__name__}).", hint=hint
+        ) from None
+    document = response.json()
+    if response.is_success:
+        return document
+    kinds = {400: Invalid, 404: NotFound, 409: Conflict}
+    kind = kinds.get(response.status_code, Unavailable)
+    raise kind(document["code"], document["detail"], field=document.get("field"), hint=document.get("hint"))
+
+
+def _json(document: Any) -> None:
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+
+
+def _console() -> Console:
+    return Console(highlight=False)
+
+
+@app.command()
+def run(
+    data_dir: Annotated[Path, typer.Option(help="Where state, certificate and kubeconfigs live.")] = Path(
+        ".aegis/sandbox"
+    ),
+    api_port: Annotated[int, typer.Option(help="Kubernetes API (https).")] = 6440,
+    port: Annotated[int, typer.Option(help="Prometheus, Loki and control (http).")] = 9490,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same world.")] = 7,
+) -> None:
+    """Serve the simulated cluster until Ctrl-C (`aegis up` does this for you)."""
+    from aegis.sandbox.process import run as serve
+    from aegis.sandbox.settings import SandboxSettings
+
+    serve(SandboxSettings.read(data_dir=data_dir, api_port=api_port, port=port, seed=seed))
+
+
+@app.command()
+def state(url: Url = DEFAULT, as_json: Json = False) -> None:
+    """Workloads, running faults and the newest sample."""
+    found = _ask("GET", url, "/sandbox/state")
+    if as_json:
+        _json(found)
+        return
+    out = _console()
+    out.print(f"now {found['now']}  newest sample {found['newest_sample']}", markup=False)
+    out.print(", ".join(found["workloads"]), markup=False)
+    _faults(out, found["faults"])
+
+
+@app.command("kubectl-config")
+def kubectl_config(
+    data_dir: Annotated[Path, typer.Option(help="The sandbox's data directory.")] = Path(".aegis/sandbox"),
+) -> None:
+    """Print the line that points kubectl at the sandbox: eval "$(aegis sandbox kubectl-config)"."""
+    path = data_dir.absolute() / "kubeconfig"
+    if not path.exists():
+        raise NotFound(
+            "no_kubeconfig", f"{path} is not there.", hint="Start the sandbox first, or name its --data-dir."
+        )
+    sys.stdout.write(f"export KUBECONFIG={path}{os.linesep}")
+
+
+@fault.command("start")
+def start(
+    kind: Annotated[str, typer.Argument(help="One of `aegis sandbox fault kinds`.")],
+    workload: Annotated[str | None, typer.Argument(help="e.g. cart; each fault has a default.")] = None,
+    strength: Annotated[float, typer.Option(min=0.1, max=5.0, help="1 is the fault as described.")] = 1.0,
+    url: Url = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Start a fault now."""
+    body = {"kind": kind, "strength": strength} | ({"workload": workload} if workload else {})
+    made = _ask("POST", url, "/sandbox/faults", body)
+    if as_json:
+        _json(made)
+        return
+    out = _console()
+    out.print(f"{made['id']}: {made['kind']} on {made['workload']}: {made['describes']}.", markup=False)
+    out.print(f"What heals it: {made['cure']}.", markup=False)
+
+
+@fault.command("stop")
+def stop(fault_id: Annotated[str, typer.Argument()], url: Url = DEFAULT, as_json: Json = False) -> None:
+    """Stop a fault; what it changed in the cluster is taken back."""
+    made = _ask("DELETE", url, f"/sandbox/faults/{fault_id}")
+    _json(made) if as_json else _console().print(f"{made['id']} stopped.", markup=False)
+
+
+@fault.command("list")
+def list_running(url: Url = DEFAULT, as_json: Json = False) -> None:
+    """Faults that run now."""
+    found = _ask("GET", url, "/sandbox/faults")["running"]
+    _json(found) if as_json else _faults(_console(), found)
+
+
+@fault.command("kinds")
+def kinds(url: Url = DEFAULT, as_json: Json = False) -> None:
+    """Every fault there is, and what heals it."""
+    found = _ask("GET", url, "/sandbox/faults")["kinds"]
+    if as_json:
+        _json(found)
+        return
+    table = Table("kind", "default target", "what happens", "what heals it")
+    for one in found:
+        table.add_row(one["kind"], one["default_target"], one["describes"], one["cure"])
+    _console().print(table)
+
+
+def _faults(out: Console, found: list[dict[str, Any]]) -> None:
+    if not found:
+        out.print("No fault is running.")
+        return
+    table = Table("id", "kind", "workload", "since", "what heals it")
+    for one in found:
+        table.add_row(one["id"], one["kind"], one["workload"], one["started_at"], one["cure"])
+    out.print(table)
