@@ -343,15 +343,15 @@ def _welcome(home: Installation, databases: Databases, ports: Ports, *, sandbox:
     if _nobody_yet(databases):
         token = home.first_admin_token()
         lines.append(f"Create the first admin there, or here with:\n  aegis login --first-admin {token}{where}\n")
-    lines.append("Try next, in another terminal:")
+    steps = [("aegis status", "what is going on"), ("aegis incidents", "what was found")]
+    steps.append(("aegis approvals", "what waits for you"))
     if sandbox:
-        lines.append("  aegis sandbox fault memory_leak payments    break something, then watch the page")
-    lines += [
-        "  aegis status                                what is going on",
-        "  aegis incidents                             what was found",
-        "  aegis approvals                             what waits for you",
-        f"\nLogs: {home.logs}    Stop: Ctrl-C\n",
-    ]
+        address = "" if ports.metrics == 9490 else f" --url http://{HOST}:{ports.metrics}"
+        steps.insert(0, (f"aegis sandbox fault start memory_leak{address}", "break something, then watch the page"))
+        steps.append((f"kubectl --kubeconfig {home.sandbox / 'kubeconfig'} get pods -A", "the simulated cluster"))
+    lines.append("Try next, in another terminal:")
+    lines += [f"  {command}\n      {effect}" for command, effect in steps]
+    lines.append(f"\nLogs: {home.logs}    Stop: Ctrl-C\n")
     _say("\n".join(lines))
 
 

@@ -17,7 +17,15 @@ from aegis.kit.errors import Invalid
 
 # Read by other parts of the system than the settings classes.
 _SHARED = frozenset(
-    {"AEGIS_CRASH_AT", "AEGIS_PG_BIN", "AEGIS_HOME", "AEGIS_URL", "AEGIS_TOKEN_FILE", "AEGIS_LOG_LEVEL"}
+    {
+        "AEGIS_CRASH_AT",
+        "AEGIS_PG_BIN",
+        "AEGIS_HOME",
+        "AEGIS_URL",
+        "AEGIS_TOKEN_FILE",
+        "AEGIS_LOG_LEVEL",
+        "AEGIS_SANDBOX_URL",
+    }
 )
 
 
