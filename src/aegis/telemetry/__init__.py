@@ -1,1 +1,1 @@
-"""telemetry."""
+"""Telemetry: the declared signal catalogue and the sources that fill it."""

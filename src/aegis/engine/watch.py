@@ -1,0 +1,294 @@
+"""The eyes of the engine: one monitor per workload, stepped once per new sample, rebuilt from the source after a start.
+
+State is memory only and can be lost at any time. A workload without a model is watched with wide limits and low
+severity; when enough history exists, training starts by itself.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import structlog
+
+from aegis.detection.frame import Floats, Frame
+from aegis.detection.monitor import Monitor
+from aegis.detection.reading import Reading
+from aegis.engine.jobs import Job, Jobs
+from aegis.engine.models import Registry
+from aegis.engine.training import settings_for
+from aegis.incidents.features import features
+from aegis.kit.clock import Clock, to_epoch
+from aegis.kit.errors import AegisError, Conflict
+from aegis.telemetry.catalogue import CONTEXT, NAMES, SIGNALS
+from aegis.telemetry.prometheus import PrometheusSource
+
+log = structlog.get_logger()
+WARM_SECONDS = 1800.0
+TRAIN_SECONDS = 6 * 3600.0
+TRAIN_LEAST = 3600.0
+TRAIN_RETRY = 600.0
+KEPT = 1440  # samples of each workload kept for features and plots
+CATCH_UP = 360  # samples; after a longer pause everything is rebuilt
+EVIDENCE = 8
+LEAST_SHARE = 0.02
+
+
+@dataclass
+class Watched:
+    """One workload: its monitor, and its last samples and bands."""
+
+    monitor: Monitor
+    version: str | None
+    times: list[float] = field(default_factory=list)
+    values: list[Floats] = field(default_factory=list)
+    bands: list[tuple[Floats, Floats, Floats]] = field(default_factory=list)
+    reading: Reading | None = None
+
+    def step(self, time: float, row: Floats) -> None:
+        self.reading = self.monitor.step(time, row)
+        self.times.append(time)
+        self.values.append(row)
+        self.bands.append((self.reading.expected, self.reading.low, self.reading.high))
+        for kept in (self.times, self.values, self.bands):
+            del kept[:-KEPT]
+
+
+@dataclass
+class Namespace:
+    """How far one namespace was read."""
+
+    last: float
+    workloads: dict[str, Watched] = field(default_factory=dict)
+
+
+class Watch:
+    """`observe` is safe to call from several threads; only a newer sample makes it work."""
+
+    def __init__(
+        self, source: PrometheusSource, registry: Registry, jobs: Jobs, clock: Clock, *, alerts_per_day: float = 1.0
+    ) -> None:
+        self.source = source
+        self.registry = registry
+        self.jobs = jobs
+        self._clock = clock
+        self._settings = settings_for(alerts_per_day)
+        self._namespaces: dict[str, Namespace] = {}
+        self._lock = threading.RLock()
+        self._train_after = 0.0
+
+    def observe(self, namespaces: Sequence[str]) -> dict[str, Any]:
+        """What is abnormal at the newest sample."""
+        with self._lock:
+            newest = self.source.newest_sample_at()
+            if newest is not None:
+                for name in namespaces:
+                    self._catch_up(name, newest)
+                self._train_when_ready(namespaces, newest)
+            return self._answer(namespaces, newest)
+
+    def _catch_up(self, name: str, newest: float) -> None:
+        step = self.source.interval
+        known = self._namespaces.get(name)
+        if known is not None and newest <= known.last:
+            return
+        missed = 0 if known is None else round((newest - known.last) / step)
+        if known is None or missed > CATCH_UP or missed < 1:
+            known = self._namespaces[name] = Namespace(newest)
+            missed = round(WARM_SECONDS / step)
+        batch = self.source.range(name, newest - (missed - 1) * step, newest)
+        for workload, matrix in batch.workloads.items():
+            entity = f"deployment/{name}/{workload}"
+            watched = known.workloads.get(workload)
+            if watched is None:
+                watched = known.workloads[workload] = self._new(entity)
+                if missed == 1:
+                    self._warm(watched, name, workload, newest)
+            for time, row in zip(batch.times, matrix, strict=True):
+                watched.step(float(time), row)
+        known.last = newest
+
+    def _new(self, entity: str) -> Watched:
+        model = self.registry.get(entity)
+        if model is None or model.names != NAMES:
+            return Watched(Monitor.untrained(NAMES, self.source.interval, self._settings), None)
+        return Watched(Monitor(model), model.version)
+
+    def _warm(self, watched: Watched, namespace: str, workload: str, newest: float) -> None:
+        """The past of one workload whose model changed or that has just appeared."""
+        step = self.source.interval
+        batch = self.source.range(namespace, newest - WARM_SECONDS, newest - step)
+        matrix = batch.workloads.get(workload)
+        if matrix is not None:
+            for time, row in zip(batch.times, matrix, strict=True):
+                watched.step(float(time), row)
+
+    # --- answers -------------------------------------------------------------------------------------------------
+
+    def _answer(self, namespaces: Sequence[str], newest: float | None) -> dict[str, Any]:
+        now = to_epoch(self._clock.now())
+        entities = [
+            (f"deployment/{name}/{workload}", watched)
+            for name in namespaces
+            if name in self._namespaces
+            for workload, watched in self._namespaces[name].workloads.items()
+        ]
+        return {
+            "at": now,
+            "sample_at": newest,
+            "lag_seconds": None if newest is None else max(0.0, now - newest),
+            "entities": len(entities),
+            "trained": sum(watched.version is not None for _, watched in entities),
+            "anomalies": [
+                self._anomaly(entity, watched)
+                for entity, watched in entities
+                if watched.reading is not None and watched.reading.abnormal
+            ],
+        }
+
+    def _anomaly(self, entity: str, watched: Watched) -> dict[str, Any]:
+        reading = watched.reading
+        assert reading is not None
+        since = reading.since if reading.since is not None else watched.times[-1]
+        history = np.array(watched.values)
+        found = features(NAMES, watched.values[-1], reading.expected, history, self.source.interval)
+        return {
+            "entity": entity,
+            "score": _number(reading.score) or 0.0,
+            "p_value": _number(reading.p_value),
+            # Without training nothing is known well enough to be called worse than low.
+            "severity": reading.severity.value if reading.trained else "low",
+            "confidence": reading.confidence,
+            "trained": reading.trained,
+            "since": since,
+            "at": watched.times[-1],
+            "model_version": watched.version,
+            "evidence": _evidence(reading, watched.values[-1]),
+            "features": found,
+        }
+
+    def trained(self, entity: str) -> bool:
+        _, namespace, name = entity.split("/")
+        with self._lock:
+            known = self._namespaces.get(namespace)
+            watched = known.workloads.get(name) if known else None
+            return watched is not None and watched.version is not None
+
+    def series(self, entity: str, start: float, end: float, signals: Sequence[str]) -> dict[str, Any]:
+        """Columns for a plot: samples from the source, the expected band where the engine watched."""
+        step = self.source.interval * max(1, round((end - start) / self.source.interval / 700))
+        found = self.source.series(entity, start, end, signals=signals, step=step)
+        times = next(iter(found.values())).times
+        bands = self._bands(entity, times, step)
+        columns: dict[str, Any] = {}
+        for name, one in found.items():
+            column = NAMES.index(name)
+            columns[name] = {
+                "unit": SIGNALS[name].unit,
+                "values": [_number(value) for value in one.values],
+                "expected": None if bands is None else [_number(value) for value in bands[0][:, column]],
+                "low": None if bands is None else [_number(value) for value in bands[1][:, column]],
+                "high": None if bands is None else [_number(value) for value in bands[2][:, column]],
+            }
+        return {"times": [float(time) for time in times], "signals": columns}
+
+    def _bands(self, entity: str, times: Floats, step: float) -> tuple[Floats, Floats, Floats] | None:
+        _, namespace, name = entity.split("/")
+        with self._lock:
+            known = self._namespaces.get(namespace)
+            watched = known.workloads.get(name) if known else None
+            if watched is None or watched.version is None or not watched.times:
+                return None
+            kept = np.array(watched.times)
+            index = np.searchsorted(kept, times + step / 2) - 1
+            near = (index >= 0) & (np.abs(kept[np.maximum(index, 0)] - times) <= step)
+            made = []
+            for part in range(3):
+                matrix = np.array([band[part] for band in watched.bands])[np.maximum(index, 0)]
+                made.append(np.where(near[:, None], matrix, np.nan))
+            return made[0], made[1], made[2]
+
+    # --- training ------------------------------------------------------------------------------------------------
+
+    def train(self, namespaces: Sequence[str], seconds: float, entities: Sequence[str] | None) -> Job:
+        """Fit on the last `seconds` of samples; raises `Conflict` while another job runs."""
+        newest = self.source.newest_sample_at()
+        if newest is None:
+            raise Conflict("no_samples", "the source has no samples to learn from yet")
+
+        def collect() -> Mapping[str, Frame]:
+            return self._frames(namespaces, newest - seconds, newest, entities)
+
+        return self.jobs.start(collect, self._ready)
+
+    def _frames(
+        self, namespaces: Sequence[str], start: float, end: float, entities: Sequence[str] | None
+    ) -> dict[str, Frame]:
+        step = self.source.interval
+        frames: dict[str, Frame] = {}
+        for name in namespaces:
+            batch = self.source.range(name, end - round((end - start) / step) * step, end)
+            for workload, matrix in batch.workloads.items():
+                entity = f"deployment/{name}/{workload}"
+                known = ~np.isnan(matrix).all(axis=1)
+                if (entities is None or entity in entities) and known.any():
+                    first = int(np.argmax(known))
+                    frames[entity] = Frame(batch.times[first:], matrix[first:], NAMES, step)
+        return frames
+
+    def _ready(self, entity: str) -> None:
+        """A new model: its monitor replaces the old one, warmed with the past."""
+        self.registry.refresh(entity)
+        _, namespace, name = entity.split("/")
+        with self._lock:
+            known = self._namespaces.get(namespace)
+            if known is not None and name in known.workloads:
+                fresh = self._new(entity)
+                self._warm(fresh, namespace, name, known.last + self.source.interval)
+                known.workloads[name] = fresh
+
+    def _train_when_ready(self, namespaces: Sequence[str], newest: float) -> None:
+        untrained = [
+            f"deployment/{name}/{workload}"
+            for name in namespaces
+            for workload, watched in self._namespaces[name].workloads.items()
+            if watched.version is None
+        ]
+        if not untrained or self.jobs.running or newest < self._train_after:
+            return
+        self._train_after = newest + TRAIN_RETRY
+        try:
+            # Is there an hour of history at all? One cheap question decides it.
+            old = self.source.range(
+                untrained[0].split("/")[1], newest - TRAIN_LEAST, newest - TRAIN_LEAST + 60, step=60
+            )
+            if old.workloads:
+                self.train(namespaces, TRAIN_SECONDS, untrained)
+        except AegisError as error:
+            log.warning("training:not_started", code=error.code, detail=error.message)
+
+
+def _evidence(reading: Reading, values: Floats) -> list[dict[str, Any]]:
+    """What is unusual, biggest share first; context explains and is never evidence."""
+    order = [column for column in np.argsort(-reading.shares) if NAMES[column] not in CONTEXT]
+    chosen = [column for column in order if reading.shares[column] >= LEAST_SHARE][:EVIDENCE]
+    return [
+        {
+            "signal": NAMES[column],
+            "unit": SIGNALS[NAMES[column]].unit,
+            "value": _number(values[column]),
+            "expected": _number(reading.expected[column]),
+            "low": _number(reading.low[column]),
+            "high": _number(reading.high[column]),
+            "share": round(float(reading.shares[column]), 4),
+        }
+        for column in chosen
+    ]
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN: what is not known is null."""
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,73 @@
+"""An incident in one sentence: what is unusual, by how much, and what it probably is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+WORDS: Mapping[str, str] = {
+    "request_rate": "request rate",
+    "error_ratio": "error ratio",
+    "latency_p95": "95th percentile latency",
+    "upstream_timeout_ratio": "timeouts to dependencies",
+    "cpu_cores": "CPU use",
+    "cpu_limit_ratio": "CPU use of its limit",
+    "cpu_throttle_ratio": "CPU throttling",
+    "memory_bytes": "memory",
+    "memory_limit_ratio": "memory use of its limit",
+    "restarts": "restarts in five minutes",
+    "replicas_unavailable": "unavailable replicas",
+    "waiting_crash_loop": "pods in a crash loop",
+    "waiting_image_pull": "pods that cannot pull their image",
+    "oom_killed": "pods that were killed out of memory",
+    "pods_on_not_ready_nodes": "pods on nodes that are not ready",
+    "replicas_available": "available replicas",
+    "replicas_wanted": "wanted replicas",
+    "rollout_age": "age of the rollout",
+}
+CLASSES: Mapping[str, str] = {
+    "service_down": "the service is down",
+    "crash_loop": "a crash loop",
+    "high_latency": "high latency",
+    "error_burst": "an error burst",
+    "memory_leak": "a memory leak",
+    "oom_killed": "out-of-memory kills",
+    "cpu_saturation": "CPU saturation",
+    "connection_timeout": "a dependency that times out",
+    "disk_pressure": "disk pressure",
+    "bad_rollout": "a bad rollout",
+    "image_pull_error": "an image that cannot be pulled",
+    "node_not_ready": "a node that is not ready",
+    "unknown": "not known",
+}
+
+
+def describe(entity: str, evidence: Sequence[Mapping[str, Any]], diagnosis: Mapping[str, Any] | None = None) -> str:
+    """`cart in shop: memory use of its limit is 0.82 (usually up to 0.55); probably a memory leak (84 %)`."""
+    _, namespace, name = entity.split("/")
+    parts = [_part(one) for one in evidence[:2]]
+    what = f"{name} in {namespace}: {' and '.join(parts) if parts else 'something is unusual'}"
+    if diagnosis is None or diagnosis["class"] == "unknown":
+        return what
+    return f"{what}; probably {CLASSES[diagnosis['class']]} ({diagnosis['probability']:.0%})"
+
+
+def _part(one: Mapping[str, Any]) -> str:
+    name = WORDS.get(str(one["signal"]), str(one["signal"]))
+    value, expected = one.get("value"), one.get("expected")
+    if value is None:
+        return f"{name} is missing"
+    if expected is None:
+        return f"{name} is {amount(value, one['unit'])}"
+    return f"{name} is {amount(value, one['unit'])} (expected {amount(expected, one['unit'])})"
+
+
+def amount(value: float, unit: str) -> str:
+    """A number as people read it."""
+    if unit == "ratio":
+        return f"{value:.1%}"
+    if unit == "bytes":
+        return f"{value / 2**20:.0f} MiB"
+    if unit == "s":
+        return f"{value * 1000:.0f} ms" if abs(value) < 1 else f"{value:.1f} s"
+    return f"{value:.3g} {unit}"
