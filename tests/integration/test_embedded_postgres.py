@@ -113,7 +113,7 @@ def test_the_server_ends_with_its_supervisor(home: Path) -> None:
 def test_a_second_owner_of_the_same_directory_is_refused(
     postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aegis.storage.embedded.LOCK_SECONDS", 0.1)
+    monkeypatch.setattr("aegis.storage.postgres_directory.LOCK_SECONDS", 0.1)
     with pytest.raises(Conflict, match="another Aegis is running"):
         EmbeddedPostgres(postgres.data_dir).start()
 

@@ -11,7 +11,6 @@ connection without a password, never runs as root, and never outlives the proces
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import hashlib
 import hmac
 import os
@@ -19,9 +18,7 @@ import re
 import secrets
 import shutil
 import signal
-import stat
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -31,16 +28,23 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from aegis.kit.errors import AegisError, Conflict, Invalid, Unavailable
+from aegis.kit.errors import Conflict, Invalid, Unavailable
 from aegis.storage.postgres_binaries import Binaries, RunAs, find, unprivileged
+from aegis.storage.postgres_directory import (
+    check_reachable,
+    check_version,
+    socket_directory,
+    sync_directory,
+    take_lock,
+    unwritable,
+    wait_for_leftovers,
+    write_private,
+)
 
 SUPERUSER = "postgres"
 PORT = 5432  # names the socket file; nothing listens on TCP unless asked
-SOCKET_PATH_LIMIT = 107  # sockaddr_un on Linux, without the closing zero
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
-LEFTOVER_SECONDS = 20.0
-LOCK_SECONDS = 5.0
 LOG_BYTES = 1 << 20
 _PR_SET_PDEATHSIG = 1
 _DATABASE_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
@@ -108,13 +112,13 @@ class EmbeddedPostgres:
         """Make the cluster when there is none, start the server and wait until it answers."""
         binaries = find(self._run_as)
         self._make_directories()
-        self._lock = _take_lock(self.data_dir / "lock", self.data_dir)
+        self._lock = take_lock(self.data_dir / "lock", self.data_dir)
         try:
             self._password = self._read_or_make_password()
             if not (self._cluster / "PG_VERSION").exists():
                 self._initialise(binaries)
-            _check_version(self._cluster, binaries)
-            _wait_for_leftovers(self._cluster, self._socket_dir)
+            check_version(self._cluster, binaries)
+            wait_for_leftovers(self._cluster, self._socket_dir)
             self._spawn(binaries)
             self._wait_ready()
         except BaseException:
@@ -173,23 +177,23 @@ class EmbeddedPostgres:
     def _make_directories(self) -> None:
         try:
             self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o711 if self._run_as else 0o700)
-            self._socket_dir = _socket_directory(self.data_dir)
+            self._socket_dir = socket_directory(self.data_dir)
             if self._run_as is not None:
                 os.chown(self._socket_dir, self._run_as.uid, self._run_as.gid)
             probe = self.data_dir / f".probe-{os.getpid()}"
             probe.touch()
             probe.unlink()
         except OSError as error:
-            raise _unwritable(self.data_dir, error) from None
+            raise unwritable(self.data_dir, error) from None
         if self._run_as is not None:
-            _check_reachable(self.data_dir)
+            check_reachable(self.data_dir)
 
     def _read_or_make_password(self) -> str:
         path = self.data_dir / "password"
         if not path.exists():
             if (self._cluster / "PG_VERSION").exists():
                 raise Conflict("password_lost", f"{path} is gone, so nobody can log in to the database beside it.")
-            _write_private(path, secrets.token_hex(32))
+            write_private(path, secrets.token_hex(32))
         return path.read_text().strip()
 
     def _initialise(self, binaries: Binaries) -> None:
@@ -199,7 +203,7 @@ class EmbeddedPostgres:
         shutil.rmtree(fresh, ignore_errors=True)
         secret.unlink(missing_ok=True)
         fresh.mkdir(mode=0o700)
-        _write_private(secret, self._password)
+        write_private(secret, self._password)
         if self._run_as is not None:
             os.chown(fresh, self._run_as.uid, self._run_as.gid)
             os.chown(secret, self._run_as.uid, self._run_as.gid)
@@ -214,7 +218,7 @@ class EmbeddedPostgres:
         if done.returncode != 0:
             raise Unavailable("initdb_failed", f"PostgreSQL could not make its files: {_last_line(done.stderr)}")
         fresh.rename(self._cluster)
-        _sync_directory(self.data_dir)
+        sync_directory(self.data_dir)
 
     def _spawn(self, binaries: Binaries) -> None:
         settings = _SMALL | ({} if self._durable else _FORGETFUL)
@@ -277,114 +281,12 @@ def _die_with_parent(parent: int) -> Callable[[], None]:
     return between_fork_and_exec
 
 
-def _take_lock(path: Path, data_dir: Path) -> int:
-    """An exclusive flock, waited for a moment: a predecessor killed just now releases it when its children are gone."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise _unwritable(data_dir, error) from None
-    for _ in range(int(LOCK_SECONDS / 0.05)):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.05)
-        else:
-            return descriptor
-    os.close(descriptor)
-    raise Conflict("data_dir_in_use", f"another Aegis is running on {data_dir}.", hint="Stop it or use --data-dir.")
-
-
-def _wait_for_leftovers(cluster: Path, socket_dir: Path) -> None:
-    """Let a server that lost its supervisor finish; then drop the lock files it could not remove."""
-    for _ in range(int(LEFTOVER_SECONDS / 0.1)):
-        left = _servers_in(cluster)
-        if not left:
-            break
-        time.sleep(0.1)
-    else:
-        raise Conflict("postgres_left_over", f"a PostgreSQL server (process {left[0]}) still uses {cluster}.")
-    # Lock files may name a pid that is now somebody else's or a zombie's. Dropping them is safe here, and only here:
-    # we hold the flock and no process works in the directory.
-    for stale in (cluster / "postmaster.pid", *socket_dir.glob(".s.PGSQL.*")):
-        stale.unlink(missing_ok=True)
-
-
-def _servers_in(cluster: Path) -> list[int]:
-    """Processes whose working directory is the cluster: every PostgreSQL process changes into it and stays."""
-    home, found = cluster.resolve(), []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if (entry / "cwd").readlink() == home:
-                    found.append(int(entry.name))
-            except OSError:
-                continue
-    return found
-
-
 def _says_ready(cluster: Path, pid: int) -> bool:
     try:
         lines = (cluster / "postmaster.pid").read_text().splitlines()
     except OSError:
         return False
     return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
-
-
-def _check_version(cluster: Path, binaries: Binaries) -> None:
-    written = (cluster / "PG_VERSION").read_text().strip()
-    if written != str(binaries.major):
-        raise Conflict(
-            "database_version",
-            f"the data in {cluster.parent} was written by PostgreSQL {written}, and this is {binaries.major}.",
-            hint="Set AEGIS_PG_BIN to a matching version, or start afresh with --reset.",
-        )
-
-
-def _socket_directory(data_dir: Path) -> Path:
-    """`run/` inside when the path fits into a socket address, else a private directory under /tmp."""
-    inside = data_dir / "run"
-    if len(os.fsencode(inside / ".s.PGSQL.65535")) > SOCKET_PATH_LIMIT:
-        digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
-        inside = Path(f"/tmp/aegis-{os.geteuid()}-{digest}")
-    inside.mkdir(mode=0o700, exist_ok=True)
-    held = inside.lstat()
-    ours = {os.geteuid()} | ({run_as.uid} if (run_as := unprivileged()) else set())
-    if not stat.S_ISDIR(held.st_mode) or held.st_uid not in ours or held.st_mode & 0o077:
-        raise Conflict("socket_dir_taken", f"{inside} belongs to somebody else or is open to others.")
-    return inside
-
-
-def _check_reachable(data_dir: Path) -> None:
-    """As root the server runs as `nobody`, who must be able to walk to the directory."""
-    for part in (data_dir, *data_dir.parents):
-        if not part.stat().st_mode & 0o001:
-            raise Invalid(
-                "data_dir_unreachable",
-                f"started as root, the database runs as nobody, who may not enter {part}.",
-                hint="Choose another place with --data-dir (such as /var/lib/aegis), or start as a normal user.",
-            )
-
-
-def _unwritable(data_dir: Path, error: OSError) -> AegisError:
-    return Invalid(
-        "data_dir_unwritable",
-        f"{data_dir} cannot be written ({error.strerror}).",
-        hint="Choose another place with --data-dir.",
-    )
-
-
-def _write_private(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    os.fsync(descriptor)
-    os.close(descriptor)
 
 
 def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
