@@ -167,7 +167,7 @@ def _engine(home: Installation, ports: Ports, cluster: Cluster) -> None:
     from aegis.engine.process import run
     from aegis.engine.settings import EngineSettings
 
-    run(EngineSettings.read({}, prometheus_url=cluster.prometheus, models_dir=home.models, port=ports.engine))
+    run(EngineSettings.read({}, prometheus_url=cluster.prometheus, model_dir=home.models, port=ports.engine))
 
 
 def _executor(home: Installation, databases: Databases, ports: Ports, cluster: Cluster) -> None:
