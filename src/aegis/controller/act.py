@@ -13,8 +13,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection
-
 from aegis.actions.client import ActionRefused, NotApplied, Outcome, OutcomeUnknown
 from aegis.actions.plan import Plan, plan_digest
 from aegis.actions.ticket import mint_decision
@@ -26,6 +24,7 @@ from aegis.kit.crash import crash_point
 from aegis.remediation.guards import Reason, Refusal
 from aegis.remediation.states import State
 from aegis.storage import audit, incidents, remediations, safety
+from aegis.storage.database import Connection
 from aegis.storage.remediations import Remediation
 
 RETRY = timedelta(seconds=2)

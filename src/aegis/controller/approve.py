@@ -5,13 +5,12 @@ Counted under the row lock, so that an approval given in the last moment is eith
 
 from __future__ import annotations
 
-from sqlalchemy import Connection
-
 from aegis.controller.decide import denied
 from aegis.controller.loop import Commit, Later, Loop, Move
 from aegis.remediation.guards import Reason, Refusal
 from aegis.remediation.states import State
 from aegis.storage import incidents, remediations
+from aegis.storage.database import Connection
 from aegis.storage.remediations import Approval, Remediation
 
 

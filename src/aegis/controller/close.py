@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection
-
 from aegis.controller.loop import Commit, Loop, Move, always
 from aegis.remediation.states import Close, State
 from aegis.storage import incidents, remediations
+from aegis.storage.database import Connection
 from aegis.storage.remediations import Remediation
 
 

@@ -6,8 +6,6 @@ reason, not the first one only; `aegis why` and the UI show them all.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection
-
 from aegis.actions.client import ActionRefused
 from aegis.actions.plan import Plan
 from aegis.controller import gate
@@ -15,6 +13,7 @@ from aegis.controller.loop import Commit, Later, Loop, Move, always
 from aegis.kit.errors import Unavailable
 from aegis.remediation.guards import Reason, Refusal
 from aegis.remediation.states import State
+from aegis.storage.database import Connection
 from aegis.storage.remediations import Remediation
 
 

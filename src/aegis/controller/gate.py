@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection
-
 from aegis.actions.plan import Plan, plan_digest
 from aegis.controller.loop import Loop
 from aegis.policy.evaluate import Decision
@@ -19,6 +17,7 @@ from aegis.policy.request import Request
 from aegis.remediation import budgets, guards
 from aegis.remediation.guards import Facts, Reason, Refusal
 from aegis.storage import incidents, remediations, safety, users
+from aegis.storage.database import Connection
 from aegis.storage.incidents import Incident
 from aegis.storage.remediations import Approval, Remediation
 from aegis.storage.safety import Safety

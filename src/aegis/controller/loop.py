@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection
-
 from aegis.actions.client import ExecutorClient
 from aegis.actions.keys import SigningKey
 from aegis.controller.engine import EngineClient
@@ -22,7 +20,7 @@ from aegis.kit.ids import Ids
 from aegis.remediation.budgets import Limits
 from aegis.remediation.guards import Rules
 from aegis.remediation.states import State
-from aegis.storage.database import Database
+from aegis.storage.database import Connection, Database
 from aegis.storage.remediations import SYSTEM, Remediation
 from aegis.storage.sequencer import Sequencer
 from aegis.telemetry.prometheus import PrometheusSource

@@ -9,11 +9,10 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection
-
 from aegis.policy.compile import compile_bundle
 from aegis.policy.evaluate import Bundle
 from aegis.storage import policies
+from aegis.storage.database import Connection
 
 
 @dataclass(slots=True)

@@ -10,14 +10,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection
-
 from aegis.actions.model import ActionKind, Target
 from aegis.controller.close import closed
 from aegis.controller.loop import Commit, Later, Loop, Move, always
 from aegis.remediation.states import Close, State
 from aegis.remediation.undo import undo_wanted
 from aegis.storage import remediations
+from aegis.storage.database import Connection
 from aegis.storage.remediations import SYSTEM, NewRemediation, Remediation
 
 LOOK_AGAIN = timedelta(seconds=10)

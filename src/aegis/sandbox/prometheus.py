@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from urllib.parse import parse_qsl
 
 import numpy as np
 from starlette.requests import Request
@@ -161,8 +162,8 @@ async def _parameters(request: Request, several: str = "") -> Any:
     """Query and form parameters together; `several` names one that may repeat."""
     pairs = list(request.query_params.multi_items())
     if request.method == "POST":
-        async with request.form(max_fields=200, max_files=0) as form:
-            pairs += [(name, str(value)) for name, value in form.multi_items()]
+        body = (await request.body()).decode("utf-8", "replace")
+        pairs += parse_qsl(body, keep_blank_values=True, max_num_fields=200)
     given: dict[str, Any] = dict(pairs)
     if several:
         given[several] = [value for name, value in pairs if name == several]

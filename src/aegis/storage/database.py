@@ -17,6 +17,8 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from aegis.kit.errors import Unavailable
 
+__all__ = ["Channel", "Connection", "Database", "notify", "sqlalchemy_url"]  # Connection: its users name no SQLAlchemy
+
 Channel = Literal["aegis_work", "aegis_safety", "aegis_events"]
 STATEMENT_TIMEOUT_MS = 5000
 
