@@ -57,7 +57,7 @@ def _migrate(url: str) -> None:
     if any(migrate.MIGRATIONS.glob("versions/*.py")):
         migrate.upgrade(url)
         return
-    for module in ("audit", "schema"):
+    for module in ("audit", "schema", "users"):
         importlib.import_module(f"aegis.storage.{module}")
     engine = create_engine(sqlalchemy_url(url))
     metadata.create_all(engine)
