@@ -6,7 +6,6 @@ Imported by tests and fixtures; use the fixtures with
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -14,12 +13,10 @@ from itertools import count
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy import create_engine
 
 from aegis.storage import migrate
-from aegis.storage.database import Database, sqlalchemy_url
+from aegis.storage.database import Database
 from aegis.storage.embedded import EmbeddedPostgres
-from aegis.storage.metadata import metadata
 
 ROLE = "aegis_test"
 _numbers = count(1)
@@ -47,21 +44,9 @@ def _template(server: EmbeddedPostgres) -> str:
     key = str(server.data_dir)
     if key not in _migrated:
         server.create_database(ROLE)
-        _migrate(server.url(ROLE))
+        migrate.upgrade(server.url(ROLE))
         _migrated.add(key)
     return ROLE
-
-
-def _migrate(url: str) -> None:
-    """By Alembic; while the tree holds no revision yet, from the tables as the code declares them."""
-    if any(migrate.MIGRATIONS.glob("versions/*.py")):
-        migrate.upgrade(url)
-        return
-    for module in ("audit", "schema", "users"):
-        importlib.import_module(f"aegis.storage.{module}")
-    engine = create_engine(sqlalchemy_url(url))
-    metadata.create_all(engine)
-    engine.dispose()
 
 
 @pytest.fixture

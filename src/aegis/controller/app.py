@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 import structlog
 
@@ -17,7 +19,7 @@ from aegis.controller.reconcile import advance_all
 from aegis.controller.safety import push_quietly
 from aegis.controller.sense import Senses
 from aegis.kit.errors import AegisError
-from aegis.storage import processes, safety
+from aegis.storage import processes
 from aegis.storage.processes import Process
 
 log = structlog.get_logger()
@@ -65,13 +67,25 @@ class Controller:
         return self.loop.sequencer.run_once()
 
     def beat(self) -> None:
-        """Say that this controller lives, and what it lacks."""
+        """Say that this controller lives, what it lacks, and how engine and executor are: nobody else asks them."""
         now = self.loop.clock.now()
         detail = "; ".join(f"{name}: {problem}" for name, problem in sorted(self.problems.items()))
         status = "degraded" if self.problems else "ok"
+        reports = [self._report("engine", self.loop.engine.health), self._report("executor", self.loop.executor.health)]
         with self.loop.database.begin() as conn:
             processes.beat(conn, Process("controller", self.loop.owner, status, detail, now))
+            for name, (state, said) in reports:
+                processes.beat(conn, Process(name, self.loop.owner, state, said, now))
             processes.forget(conn, before=now - BEAT_FORGOTTEN)
+
+    def _report(self, name: str, ask: Callable[[], dict[str, Any]]) -> tuple[str, tuple[str, str]]:
+        """What a process that only this one talks to says of itself."""
+        try:
+            health = ask()
+        except AegisError as error:
+            return name, ("down", error.message)
+        bad = [f"{check['name']}: {check['detail']}" for check in health.get("checks", []) if check["status"] != "ok"]
+        return name, (str(health.get("status", "down")), "; ".join(bad))
 
     def turn(self) -> bool:
         """Everything once, in the order of the loop: for tests and the tour, which have no threads."""
@@ -80,12 +94,6 @@ class Controller:
         ran = self.reconcile()
         self.sequence()
         return fresh or ran > 0
-
-
-def first_start(loop: Loop, *, mode: safety.Mode = "approve") -> None:
-    """Seed what the very first start needs: the safety row."""
-    with loop.database.begin() as conn:
-        safety.ensure(conn, mode=mode, now=loop.clock.now())
 
 
 def owner_name() -> str:

@@ -101,13 +101,21 @@ def _request(item: Remediation, plan: Plan, incident: Incident | None, state: Sa
 
 
 def _change(plan: Plan) -> dict[str, dict[str, Any]]:
-    """`{field: {from, to}}` of every scalar the action changes, from the dry run and never from a caller."""
-    change = {}
-    for name, before in plan.before.items():
-        after = plan.after.get(name)
-        if before != after and isinstance(before, (int, str)) and isinstance(after, (int, str)):
-            change[name] = {"from": before, "to": after}
-    return change
+    """`{field: {from, to}}` of every scalar the action changes, from the dry run and never from a caller.
+
+    A field is named by the last part of its path; one name for two fields names neither.
+    """
+    steps = [step for step in plan.diff if _scalar(step.get("from")) and _scalar(step.get("to"))]
+    names = [str(step["path"]).rsplit("/", 1)[-1] for step in steps]
+    return {
+        name: {"from": step["from"], "to": step["to"]}
+        for name, step in zip(names, steps, strict=True)
+        if names.count(name) == 1
+    }
+
+
+def _scalar(value: object) -> bool:
+    return isinstance(value, (int, str))
 
 
 def _facts(

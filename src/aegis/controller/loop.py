@@ -36,6 +36,8 @@ class Timing:
     verify_within: timedelta = timedelta(minutes=5)
     verify_every: timedelta = timedelta(seconds=5)
     quiet: timedelta = timedelta(seconds=120)
+    escalate_after: timedelta = timedelta(minutes=5)
+    alert_trusted: timedelta = timedelta(hours=5)  # Alertmanager repeats what still fires every four hours
     settle_unknown: timedelta = timedelta(minutes=10)
     series_before: timedelta = timedelta(minutes=20)
     retry_refused: timedelta = timedelta(minutes=1)

@@ -19,7 +19,7 @@ import structlog
 
 from aegis.actions.client import ExecutorClient
 from aegis.actions.keys import load_hmac_keys, load_signing_key
-from aegis.controller.app import Controller, first_start, owner_name
+from aegis.controller.app import Controller, owner_name
 from aegis.controller.engine import EngineClient
 from aegis.controller.loop import Loop, Timing
 from aegis.controller.policies import Policies
@@ -29,6 +29,7 @@ from aegis.kit.errors import AegisError
 from aegis.kit.ids import Ids
 from aegis.kit.logging import configure_logging
 from aegis.storage.database import Channel, Database
+from aegis.storage.first_start import seed
 from aegis.storage.sequencer import Sequencer
 from aegis.telemetry.prometheus import PrometheusSource
 
@@ -62,7 +63,7 @@ class Threads:
         self._threads.append(thread)
 
     def every(self, seconds: float) -> Callable[[], None]:
-        return lambda: self.stop.wait(seconds) and None
+        return lambda: _ignore(self.stop.wait(seconds))
 
     def join(self) -> None:
         for thread in self._threads:
@@ -121,7 +122,7 @@ def run(settings: ControllerSettings) -> None:
     """Run until SIGTERM or SIGINT, then finish the stages at hand."""
     configure_logging("controller")
     controller = build(settings)
-    first_start(controller.loop)
+    seed(controller.loop.database, now=controller.loop.clock.now())
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

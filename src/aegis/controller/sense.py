@@ -40,13 +40,14 @@ class Senses:
     def look(self) -> bool:
         """Look at alerts and at the newest sample; False when there was nothing new."""
         heard = sense_alerts(self.loop)
+        keep_alerted(self.loop)
         observation = self.loop.engine.observe(self.loop.namespaces)
         fresh = observation.sample_at is not None and observation.sample_at != self.last_sample_at
         if not fresh or observation.sample_at is None:
             return heard > 0
         for anomaly in observation.anomalies:
             incident = detect(self.loop, anomaly)
-            recommend(self.loop, diagnose(self.loop, incident, anomaly.at))
+            recommend(self.loop, diagnose(self.loop, incident, anomaly.at), anomaly.at)
         close_quiet(self.loop, observation.sample_at)
         keep_series(self.loop, observation.sample_at)
         self.last_sample_at = observation.sample_at
@@ -92,8 +93,24 @@ def sense_alerts(loop: Loop) -> int:
                 alerts.sensed(conn, alert.id, entity=entity, incident_id=None, now=loop.clock.now())
             continue
         incident = _alerted(loop, alert, entity)
-        recommend(loop, diagnose(loop, incident, to_epoch(loop.clock.now())))
+        recommend(loop, diagnose(loop, incident, to_epoch(loop.clock.now())), None)
     return len(waiting)
+
+
+def keep_alerted(loop: Loop) -> None:
+    """A firing alert is an abnormal sample of every moment; what was refused for it is proposed again in its time."""
+    now = loop.clock.now()
+    with loop.database.begin() as conn:
+        kept = alerts.keep_fresh(conn, received_after=now - loop.timing.alert_trusted, now=now)
+        refused = [
+            incident
+            for incident_id in kept
+            if (incident := incidents.get(conn, incident_id)) is not None
+            and not incident.evidence
+            and remediations.of_incident(conn, incident_id)
+        ]
+    for incident in refused:
+        recommend(loop, incident, None)
 
 
 def _alerted(loop: Loop, alert: Alert, entity: str) -> Incident:
@@ -124,7 +141,11 @@ def _alerted(loop: Loop, alert: Alert, entity: str) -> Incident:
 
 
 def diagnose(loop: Loop, incident: Incident, at: float) -> Incident:
-    """Incident → failure class, until something is done about it; recorded when it changed."""
+    """Incident → failure class, until something is done about it; recorded when it changed.
+
+    A firm diagnosis gives way only to one at least as probable: a pod between two crashes shows nothing for a moment,
+    and what is left of a fault while it heals looks like another.
+    """
     with loop.database.begin() as conn:
         begun = remediations.of_incident(conn, incident.id)
         firing = alerts.firing_for(conn, incident.entity)
@@ -134,8 +155,11 @@ def diagnose(loop: Loop, incident: Incident, at: float) -> Incident:
         incident.entity, at=at, evidence=incident.evidence, features=incident.features, alerts=_named(firing)
     )
     before = incident.diagnosis or {}
-    if said["class"] == before.get("class") and said["abstained"] == before.get("abstained"):
+    same = said["class"] == before.get("class") and said["abstained"] == before.get("abstained")
+    firm = before.get("abstained") is False
+    if same or (firm and (said["abstained"] or said["probability"] < before["probability"])):
         return incident
+    said["at"] = at
     sentence = describe(incident.entity, incident.evidence, said) if incident.evidence else incident.sentence
     crash_point("controller.diagnose.before_commit")
     with loop.database.begin() as conn:
@@ -152,9 +176,15 @@ def _named(firing: list[Alert]) -> list[dict[str, Any]]:
     ]
 
 
-def recommend(loop: Loop, incident: Incident) -> None:
-    """Incident → the best proposal, in state PROPOSED; or a sentence that says why there is none."""
+def recommend(loop: Loop, incident: Incident, sample_at: float | None) -> None:
+    """Incident → the best proposal, in state PROPOSED; or a sentence that says why there is none.
+
+    Rates look back over several scrapes, so the first sample of a fault shows only part of it: a diagnosis counts
+    once a later sample agrees. An alert (`sample_at` None) has waited long enough before it fired.
+    """
     now = loop.clock.now()
+    if sample_at is not None and not _confirmed(incident, sample_at):
+        return
     with loop.database.begin() as conn:
         past = [item for item in remediations.of_incident(conn, incident.id) if item.undo_of is None]
         state = safety.read(conn)
@@ -183,8 +213,15 @@ def recommend(loop: Loop, incident: Incident) -> None:
         return
     with loop.database.begin() as conn:
         incidents.recommended(conn, incident.id, answer["sentence"], now=now)
-    if not incident.diagnosis["abstained"]:
+    # The victim of a fault elsewhere gets well when that one is healed: a person is called when it does not.
+    patient = sample_at is not None and now - incident.opened_at < loop.timing.escalate_after
+    if not incident.diagnosis["abstained"] and not patient:
         _escalate(loop, incident, answer["sentence"])
+
+
+def _confirmed(incident: Incident, sample_at: float) -> bool:
+    diagnosis = incident.diagnosis
+    return diagnosis is not None and (diagnosis["abstained"] or sample_at > diagnosis["at"])
 
 
 def _facts(loop: Loop, incident: Incident) -> dict[str, Any] | None:

@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, or_, select, update
+from sqlalchemy import Connection, and_, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from aegis.storage.database import notify
-from aegis.storage.schema import alerts
+from aegis.storage.schema import alerts, incidents
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,22 @@ def sensed(conn: Connection, alert_id: str, *, entity: str | None, incident_id: 
     conn.execute(
         update(alerts).where(alerts.c.id == alert_id).values(sensed_at=now, entity=entity, incident_id=incident_id)
     )
+
+
+def keep_fresh(conn: Connection, *, received_after: datetime, now: datetime) -> list[str]:
+    """Open incidents with an alert that fires are abnormal as of now; returns their ids."""
+    firing = (
+        select(alerts.c.incident_id)
+        .where(alerts.c.status == "firing", alerts.c.received_at >= received_after, alerts.c.incident_id.is_not(None))
+        .distinct()
+    )
+    statement = (
+        update(incidents)
+        .where(incidents.c.id.in_(firing), incidents.c.closed_at.is_(None))
+        .values(last_abnormal_at=func.greatest(incidents.c.last_abnormal_at, now))
+        .returning(incidents.c.id)
+    )
+    return sorted(conn.execute(statement).scalars())
 
 
 def of_incident(conn: Connection, incident_id: str) -> list[Alert]:

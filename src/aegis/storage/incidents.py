@@ -125,7 +125,8 @@ def diagnosed(conn: Connection, incident_id: str, diagnosis: dict[str, Any], *, 
         conn, Entry(kind="incident:diagnosed", at=now, actor="aegis", subject=incident_id, data=data)
     )
     detail = " ".join(diagnosis.get("reasons", []))
-    title = f"Diagnosed as {diagnosis['class']} ({diagnosis['probability']:.0%})"
+    chance = "" if diagnosis["class"] == "unknown" else f" ({diagnosis['probability']:.0%})"
+    title = f"Diagnosed as {diagnosis['class']}{chance}"
     timeline.add(
         conn, incident_id, at=now, stage="diagnose", title=title, detail=detail, data=diagnosis, audit_id=audit_id
     )
