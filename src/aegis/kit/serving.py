@@ -122,7 +122,20 @@ class Tls:
     key: Path
 
 
-def _server(app: Any, listener: socket.socket, tls: Tls | None) -> uvicorn.Server:
+class _Server(uvicorn.Server):
+    """Says that it leaves before it waits for open requests: a stream would never end by itself."""
+
+    def __init__(self, config: uvicorn.Config, on_leave: Callable[[], None] | None) -> None:
+        super().__init__(config)
+        self._on_leave = on_leave
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._on_leave is not None:
+            self._on_leave()
+        await super().shutdown(sockets)
+
+
+def _server(app: Any, tls: Tls | None, on_leave: Callable[[], None] | None) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
         ssl_certfile=None if tls is None else tls.certificate,
@@ -138,23 +151,33 @@ def _server(app: Any, listener: socket.socket, tls: Tls | None) -> uvicorn.Serve
         ws_max_size=64 * 1024,
         lifespan="on",
     )
-    return uvicorn.Server(config)
+    return _Server(config, on_leave)
 
 
-def serve(app: Any, listener: socket.socket, *, tls: Tls | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, then drain."""
-    asyncio.run(_server(app, listener, tls).serve(sockets=[listener]))
+def serve(
+    app: Any, listener: socket.socket, *, tls: Tls | None = None, on_leave: Callable[[], None] | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT, then call `on_leave` on the event loop, then drain."""
+    asyncio.run(_server(app, tls, on_leave).serve(sockets=[listener]))
 
 
 class BackgroundServer:
     """Serves an app on a thread: `with BackgroundServer(app) as server: ... server.url`."""
 
-    def __init__(self, app: Any, host: str = "127.0.0.1", port: int = 0, *, tls: Tls | None = None) -> None:
+    def __init__(
+        self,
+        app: Any,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        tls: Tls | None = None,
+        on_leave: Callable[[], None] | None = None,
+    ) -> None:
         self._listener = bind(host, port)
         self.host = host
         self.port: int = self._listener.getsockname()[1]
         self._tls = tls
-        self._server = _server(app, self._listener, tls)
+        self._server = _server(app, tls, on_leave)
         self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # the main thread owns signals
         self._thread = threading.Thread(target=self._run, name=f"serve-{self.port}", daemon=True)
 

@@ -223,10 +223,13 @@ def latest_checkpoint(conn: Connection) -> SignedCheckpoint | None:
     return None if row is None else _checkpoint(row)
 
 
-def export(conn: Connection) -> Iterator[bytes]:
-    """One line of JSON per entry; the entry's bytes stand in it exactly as hashed, so that they can be checked."""
+def export(conn: Connection, *, after: int = -1, limit: int | None = None) -> Iterator[bytes]:
+    """One line of JSON per entry; the entry's bytes stand in it exactly as hashed, so that they can be checked.
+
+    In pieces by `after` and `limit`, so that whoever reads slowly holds no transaction.
+    """
     columns = audit_entries.c
-    statement = select(columns.entry, columns.leaf, columns.position).where(columns.position.is_not(None))
+    statement = select(columns.entry, columns.leaf, columns.position).where(columns.position > after).limit(limit)
     with conn.execute(statement.order_by(columns.position).execution_options(yield_per=1000)) as rows:
         for row in rows:
             yield b'{"entry":%b,"leaf":"%b","position":%d}\n' % (row.entry, row.leaf.hex().encode(), row.position)

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, func, select
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from aegis.remediation.states import State
 from aegis.storage import remediations as repository
 from aegis.storage.audit import audit_entries
-from aegis.storage.remediations import Approval
+from aegis.storage.remediations import Approval, Remediation
 from aegis.storage.schema import approvals, incidents, remediation_history, remediations
 
 
@@ -51,10 +52,23 @@ def newest_states(conn: Connection, incident_ids: Sequence[str]) -> dict[str, st
     statement = (
         select(columns.incident_id, columns.state)
         .where(columns.incident_id.in_(list(incident_ids)), columns.undo_of.is_(None))
-        .distinct(columns.incident_id)
+        .ext(distinct_on(columns.incident_id))
         .order_by(columns.incident_id, columns.proposed_at.desc(), columns.id.desc())
     )
     return {row.incident_id: row.state for row in conn.execute(statement)}
+
+
+def newest_on(conn: Connection, workload: str) -> Remediation | None:
+    """The remediation of a workload that was proposed last, undos aside."""
+    columns = remediations.c
+    statement = (
+        select(columns.id)
+        .where(columns.workload == workload, columns.undo_of.is_(None))
+        .order_by(columns.proposed_at.desc(), columns.id.desc())
+        .limit(1)
+    )
+    found = conn.execute(statement).scalar_one_or_none()
+    return None if found is None else repository.get(conn, found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,84 @@
+"""Wiring of the API: its parts, built by explicit constructors, behind its routes.
+
+`process.run` serves it, tests build it in their own process. It holds no signing key and no cluster credential, and
+asks nobody but its database and, for its health, the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import anyio.to_thread
+import httpx2
+from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
+
+from aegis import __version__
+from aegis.api import (
+    alerts,
+    approvals,
+    audit,
+    auth,
+    events,
+    health,
+    incidents,
+    pages,
+    remediations,
+    state,
+    users,
+    why,
+)
+from aegis.api.access import Doorkeeper
+from aegis.api.deps import Deps
+from aegis.api.edge import Edge
+from aegis.api.events import Live
+from aegis.api.metrics import Metrics
+from aegis.api.problems import MEDIA_TYPE, SCHEMA, add_handlers
+from aegis.api.route import MAX_BYTES, Route
+from aegis.kit.errors import Unavailable
+from aegis.kit.serving import BodyLimit
+from aegis.storage.first_start import seed
+
+CONNECTIONS = 12  # requests that work at once; each holds one connection of the database at most
+
+
+def create_app(deps: Deps) -> FastAPI:
+    """The app; `app.state.live.leave()` ends its streams and is called before a server waits for open requests."""
+    metrics = Metrics()
+    live = Live(deps.database, metrics)
+    engine = httpx2.Client(trust_env=False)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = CONNECTIONS
+        with suppress(Unavailable):  # the database is away: every answer says so until it is back
+            await run_in_threadpool(seed, deps.database, now=deps.clock.now())
+        await live.start()
+        yield
+        live.leave()
+        engine.close()
+
+    problem = {"description": "A problem (RFC 9457)", "content": {MEDIA_TYPE: {"schema": SCHEMA}}}
+    app = FastAPI(
+        title="Aegis",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        responses={"4XX": problem, "5XX": problem, 422: problem},
+    )
+    app.router.route_class = Route
+    app.state.doorkeeper = Doorkeeper(deps.database, deps.clock, deps.public_url)
+    app.state.live = live
+    add_handlers(app)
+    for module in (auth, users, state, incidents, remediations, approvals, why, alerts, audit):
+        module.add_routes(app, deps)
+    events.add_routes(app, live)
+    health.add_routes(app, deps, metrics, engine)
+    pages.add_routes(app, deps)
+    app.add_middleware(BodyLimit, max_bytes=MAX_BYTES)
+    app.add_middleware(Edge, clock=deps.clock, ids=deps.ids, metrics=metrics)
+    return app

@@ -1,0 +1,30 @@
+"""What an API is made of; built by `process.run` and by tests, handed to every module of routes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aegis.identity.passwords import Passwords
+from aegis.kit.clock import Clock
+from aegis.kit.ids import Ids
+from aegis.storage.database import Database
+
+V1 = "/api/v1"
+STATIC = Path(__file__).with_name("static")
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """`public_url` is empty where browsers reach this process directly; `static` is where the UI build lies."""
+
+    database: Database
+    clock: Clock
+    ids: Ids
+    engine_url: str
+    audit_vkey: str
+    bootstrap_token_file: Path | None = None
+    public_url: str = ""
+    sandbox: bool = False
+    static: Path = STATIC
+    passwords: Passwords = field(default_factory=Passwords)

@@ -1,0 +1,86 @@
+"""Incidents over HTTP: the list, one with its whole story, and the samples behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from fastapi import FastAPI, Query
+from pydantic import BaseModel
+
+from aegis.api import cursor as pages
+from aegis.api import incident_document, remediation_document
+from aegis.api.access import needs
+from aegis.api.alert_document import document as alert_document
+from aegis.api.cursor import Cursor, Limit
+from aegis.api.deps import V1, Deps
+from aegis.api.incident_document import IncidentDocument, IncidentSummary, SeriesDocument
+from aegis.kit.errors import NotFound
+from aegis.storage import alerts, incidents, overview, remediations, timeline
+from aegis.storage.database import Connection
+from aegis.storage.incidents import Incident, IncidentState
+
+Which = Literal["open", "closed", "all"]
+Namespace = Annotated[str | None, Query(max_length=63)]
+STATES: dict[Which, tuple[IncidentState, ...] | None] = {
+    "open": ("open", "mitigating", "escalated"),
+    "closed": ("resolved",),
+    "all": None,
+}
+
+
+class IncidentPage(BaseModel):
+    items: list[IncidentSummary]
+    next_cursor: str | None
+
+
+def add_routes(app: FastAPI, deps: Deps) -> None:
+    @app.get(f"{V1}/incidents", dependencies=[needs("incidents:read")])
+    def page(
+        state: Which = "open", namespace: Namespace = None, limit: Limit = 50, cursor: Cursor = None
+    ) -> IncidentPage:
+        """Newest first."""
+        before = pages.read(cursor)
+        with deps.database.begin() as conn:
+            rows = incidents.page(
+                conn, states=STATES[state], namespace=namespace or None, limit=limit + 1, before=before
+            )
+            shown, more = pages.cut(rows, limit)
+            items = summaries(conn, shown)
+        last = shown[-1] if more else None
+        return IncidentPage(items=items, next_cursor=pages.write((last.opened_at, last.id)) if last else None)
+
+    @app.get(f"{V1}/incidents/{{incident_id}}", dependencies=[needs("incidents:read")])
+    def one(incident_id: str) -> IncidentDocument:
+        """From the first abnormal sample to the verdict."""
+        with deps.database.begin() as conn:
+            incident = get(conn, incident_id)
+            return incident_document.whole(
+                incident,
+                timeline.of(conn, incident_id),
+                remediation_document.documents(conn, remediations.of_incident(conn, incident_id)),
+                [alert_document(alert) for alert in alerts.of_incident(conn, incident_id)],
+            )
+
+    @app.get(f"{V1}/incidents/{{incident_id}}/series", dependencies=[needs("incidents:read")])
+    def series(incident_id: str) -> SeriesDocument:
+        """The samples kept with the incident; empty until the loop has kept some."""
+        with deps.database.begin() as conn:
+            incident = get(conn, incident_id)
+            items = remediation_document.documents(conn, remediations.of_incident(conn, incident_id))
+            kept = incidents.series_of(conn, incident_id) or {"times": [], "signals": {}}
+        marks = incident_document.marks(incident, items)
+        return SeriesDocument(times=kept["times"], signals=kept["signals"], marks=marks)
+
+
+def get(conn: Connection, incident_id: str) -> Incident:
+    """The incident; raises `NotFound`."""
+    incident = incidents.get(conn, incident_id)
+    if incident is None:
+        raise NotFound("incident_unknown", "there is no incident of this id.")
+    return incident
+
+
+def summaries(conn: Connection, rows: Sequence[Incident]) -> list[IncidentSummary]:
+    states = overview.newest_states(conn, [row.id for row in rows])
+    return [incident_document.summary(row, states.get(row.id)) for row in rows]

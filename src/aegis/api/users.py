@@ -1,0 +1,97 @@
+"""People and their roles, for admins: list, invite with a first password, change roles, lock out and let in."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import FastAPI
+from pydantic import AfterValidator, BaseModel, Field
+
+from aegis.api.access import Who, needs
+from aegis.api.auth import Email, Password
+from aegis.api.deps import V1, Deps
+from aegis.api.route import Body
+from aegis.identity.email import parse_email
+from aegis.identity.passwords import refuse_weak
+from aegis.identity.permissions import ROLES, Role
+from aegis.kit.errors import Invalid, NotFound
+from aegis.storage import users
+from aegis.storage.users import User
+
+
+def _without_repeats(roles: list[Role]) -> list[Role]:
+    if len(set(roles)) != len(roles):
+        raise ValueError("a role is named twice")
+    return roles
+
+
+Roles = Annotated[list[Role], Field(max_length=len(ROLES)), AfterValidator(_without_repeats)]
+
+
+class NewUser(Body):
+    email: Email
+    password: Password
+    roles: Roles
+
+
+class NewRoles(Body):
+    roles: Roles
+
+
+class Lock(Body):
+    disabled: bool
+
+
+class UserAnswer(BaseModel):
+    email: str
+    roles: list[str]
+    created_at: datetime
+    disabled: bool
+
+
+class UserList(BaseModel):
+    items: list[UserAnswer]
+
+
+def add_routes(app: FastAPI, deps: Deps) -> None:
+    @app.get(f"{V1}/users", dependencies=[needs("users:write")])
+    def listed() -> UserList:
+        with deps.database.begin() as conn:
+            return UserList(items=[_answer(user) for user in users.all_of_them(conn)])
+
+    @app.post(f"{V1}/users", status_code=201, dependencies=[needs("users:write")])
+    def create(who: Who, body: NewUser) -> UserAnswer:
+        """A new person with a first password, told to them outside of Aegis."""
+        refuse_weak(body.password, body.email)
+        hashed = deps.passwords.hash(body.password)
+        with deps.database.begin() as conn:
+            now = deps.clock.now()
+            made = users.create(conn, email=body.email, password_hash=hashed, roles=body.roles, by=who.name, now=now)
+        return _answer(made)
+
+    @app.put(f"{V1}/users/{{email}}/roles", dependencies=[needs("users:write")])
+    def set_roles(who: Who, email: str, body: NewRoles) -> UserAnswer:
+        """Give exactly these roles. Sessions end, and whatever was decided before is decided again."""
+        with deps.database.begin() as conn:
+            now = deps.clock.now()
+            return _answer(users.set_roles(conn, _known(email), body.roles, by=who.name, now=now))
+
+    @app.put(f"{V1}/users/{{email}}/disabled", dependencies=[needs("users:write")])
+    def set_disabled(who: Who, email: str, body: Lock) -> UserAnswer:
+        """Lock somebody out at once, tokens too, or let them in again."""
+        with deps.database.begin() as conn:
+            now = deps.clock.now()
+            return _answer(users.set_disabled(conn, _known(email), disabled=body.disabled, by=who.name, now=now))
+
+
+def _known(email: str) -> str:
+    try:
+        return parse_email(email)
+    except Invalid:
+        raise NotFound("user_unknown", "there is no user of this name.") from None
+
+
+def _answer(user: User) -> UserAnswer:
+    roles = [role for role in ROLES if role in user.roles]
+    return UserAnswer(email=user.email, roles=roles, created_at=user.created_at, disabled=user.disabled_at is not None)
