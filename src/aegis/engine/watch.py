@@ -154,7 +154,14 @@ class Watch:
         assert reading is not None
         since = reading.since if reading.since is not None else watched.times[-1]
         history = np.array(watched.values)
-        found = features(NAMES, watched.values[-1], reading.expected, history, self.source.interval)
+        found = features(
+            NAMES,
+            history,
+            reading.expected,
+            interval=self.source.interval,
+            episode_seconds=watched.times[-1] - since,
+            window_seconds=self.source.window,
+        )
         return {
             "entity": entity,
             "score": _number(reading.score) or 0.0,

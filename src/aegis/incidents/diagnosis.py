@@ -2,6 +2,8 @@
 
 Rules come first because they work without any training and say why. Each rule gives a strength from 0 to 1 and its
 reasons; below .6 diagnosis abstains. A new class is one function here and one row in `RULES`.
+
+Rules about rates wait until the rates have forgotten how it was before; rules about states need not.
 """
 
 from __future__ import annotations
@@ -10,10 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from aegis.incidents.dependencies import errors_passed_on, wait_passed_on
 from aegis.incidents.sentence import amount
 
 ABSTAIN_BELOW = 0.6
 RECENT_ROLLOUT = 1800.0
+ROLLOUT_SLACK = 60.0
 MODEL_VERSION = "rules-1"
 Features = Mapping[str, float]
 
@@ -51,7 +55,8 @@ NOTHING = Finding(0.0)
 
 def diagnose(features: Features, alerts: Sequence[str] = ()) -> Diagnosis:
     """The strongest rule's class; firing alerts add to rules that know their name."""
-    found = {name: rule(features) for name, rule in RULES.items()}
+    mixed = features.get("episode_seconds", float("inf")) < features.get("window_seconds", 0.0)
+    found = {name: NOTHING if mixed and name in OF_RATES else rule(features) for name, rule in RULES.items()}
     for name, hint in _from_alerts(alerts).items():
         if hint.strength > found[name].strength:
             found[name] = hint
@@ -80,8 +85,21 @@ def _say(features: Features, name: str, words: str, unit: str) -> str:
     return f"{words} is {amount(features[name], unit)}{usual}"
 
 
-def _recent_rollout(features: Features) -> bool:
-    return features.get("rollout_age", float("inf")) < RECENT_ROLLOUT
+def recent_rollout(features: Features) -> bool | None:
+    """Whether it began soon after a rollout; None where the age of the rollout is not known.
+
+    A rollout that came when it was abnormal already, as a restart may be, is not what began it.
+    """
+    age = features.get("rollout_age")
+    return None if age is None else -ROLLOUT_SLACK <= age - features.get("episode_seconds", 0.0) < RECENT_ROLLOUT
+
+
+def _rollout(features: Features) -> str:
+    return f"the last rollout is {features['rollout_age'] / 60:.0f} min old"
+
+
+def _lately(features: Features, name: str) -> float:
+    return max(features.get(name, 0.0), features.get(f"{name}.recent", 0.0))
 
 
 def _image_pull(features: Features) -> Finding:
@@ -91,21 +109,22 @@ def _image_pull(features: Features) -> Finding:
 
 
 def _node(features: Features) -> Finding:
-    if features.get("pods_on_not_ready_nodes", 0.0) < 1:
+    pods = _lately(features, "pods_on_not_ready_nodes")
+    if pods < 1:
         return NOTHING
-    return Finding(0.94, (f"{features['pods_on_not_ready_nodes']:.0f} pod(s) are on a node that is not ready",))
+    return Finding(0.94, (f"{pods:.0f} pod(s) are or were on a node that is not ready",))
 
 
 def _crash_loop(features: Features) -> Finding:
-    looping, restarts = features.get("waiting_crash_loop", 0.0), features.get("restarts", 0.0)
-    if features.get("oom_killed", 0.0) >= 1 and looping < 1:
+    looping, restarts = _lately(features, "waiting_crash_loop"), features.get("restarts", 0.0)
+    if features.get("oom_killed", 0.0) >= max(looping, 1):
         return NOTHING
     if looping < 1 and restarts < 2:
         return NOTHING
     reasons = [f"{looping:.0f} pod(s) are in CrashLoopBackOff"] if looping >= 1 else []
     reasons += [f"{restarts:.0f} restarts in five minutes"] if restarts >= 1 else []
-    if _recent_rollout(features):
-        reasons.append(f"the last rollout is {features['rollout_age'] / 60:.0f} min old")
+    if recent_rollout(features):
+        reasons.append(_rollout(features))
     return Finding(0.9 if looping >= 1 else 0.65, tuple(reasons))
 
 
@@ -130,16 +149,16 @@ def _leak(features: Features) -> Finding:
 
 
 def _bad_rollout(features: Features) -> Finding:
-    if not _recent_rollout(features):
+    if not recent_rollout(features):
         return NOTHING
     worse = []
-    if _rose(features, "error_ratio", by=3, least=0.03):
+    if _rose(features, "error_ratio", by=3, least=0.03) and not errors_passed_on(features):
         worse.append(_say(features, "error_ratio", "error ratio", "ratio"))
-    if _rose(features, "latency_p95", by=2, least=0.05):
+    if _rose(features, "latency_p95", by=2, least=0.05) and not wait_passed_on(features):
         worse.append(_say(features, "latency_p95", "95th percentile latency", "s"))
     if not worse:
         return NOTHING
-    return Finding(0.86, (f"the last rollout is {features['rollout_age'] / 60:.0f} min old", *worse))
+    return Finding(0.86, (_rollout(features), *worse))
 
 
 def _timeouts(features: Features) -> Finding:
@@ -170,20 +189,29 @@ def _errors(features: Features) -> Finding:
     if not _rose(features, "error_ratio", by=3, least=0.03):
         return NOTHING
     strength = 0.78 if features["error_ratio"] >= 0.08 else 0.66
-    return Finding(strength, (_say(features, "error_ratio", "error ratio", "ratio"),))
+    reasons = [_say(features, "error_ratio", "error ratio", "ratio")]
+    if errors_passed_on(features):
+        reasons.append(f"{features['upstream_failures']:.2g} calls to dependencies fail per request")
+    return Finding(strength, tuple(reasons))
 
 
 def _latency(features: Features) -> Finding:
     if not _rose(features, "latency_p95", by=1.6, least=0.02):
         return NOTHING
     strength = 0.74 if features.get("latency_p95.ratio", 0.0) >= 2.5 else 0.62
-    return Finding(strength, (_say(features, "latency_p95", "95th percentile latency", "s"),))
+    reasons = [_say(features, "latency_p95", "95th percentile latency", "s")]
+    if wait_passed_on(features):
+        reasons.append(_say(features, "upstream_wait", "waiting for dependencies per request", "s"))
+    return Finding(strength, tuple(reasons))
 
 
 def _disk(features: Features) -> Finding:
     return NOTHING  # the catalogue has no disk signal yet: only an alert can say it
 
 
+OF_RATES = frozenset(
+    {"bad_rollout", "connection_timeout", "cpu_saturation", "error_burst", "high_latency", "service_down"}
+)
 RULES: Mapping[str, Callable[[Features], Finding]] = {
     "image_pull_error": _image_pull,
     "node_not_ready": _node,

@@ -1,6 +1,6 @@
 """Change features of an anomaly: what diagnosis looks at, by signal, without the absolute level of the service.
 
-`now` is the newest value, `was` the expected one; a feature that cannot be computed is left out, never zero.
+`now` is how it has been lately, `was` what was expected; a feature that cannot be computed is left out, never zero.
 """
 
 from __future__ import annotations
@@ -9,21 +9,35 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from aegis.telemetry.catalogue import SIGNALS, Role
 from aegis.telemetry.series import Floats
 
-RECENT = 60  # samples of history that a trend is taken over
+TREND_SAMPLES = 60
+RECENT_SECONDS = 120.0
+STEADY_SAMPLES = 6  # a rate is the median of so many, so that noise at a rule's limit does not flip the diagnosis
+# States that come and go while their cause lasts: a container in a crash loop runs for seconds between two waits.
+FLICKERING = ("waiting_crash_loop", "pods_on_not_ready_nodes")
 
 
 def features(
-    names: tuple[str, ...], values: Floats, expected: Floats, history: Floats, interval: float
+    names: tuple[str, ...],
+    history: Floats,
+    expected: Floats,
+    *,
+    interval: float,
+    episode_seconds: float,
+    window_seconds: float,
 ) -> dict[str, float]:
-    """Flat numbers: `<signal>` now, `<signal>.was`, `<signal>.ratio`, and trends of what grows.
+    """Flat numbers: `<signal>` now, `<signal>.was`, `<signal>.ratio`, trends of what grows, what was there lately.
 
-    `values`, `expected` (c,); `history` (n, c) newest last.
+    `history` (n, c) newest last, n >= 1; `expected` (c,); `episode_seconds` how long it has been abnormal, and
+    `window_seconds` how far rates look back: before that they mix what was with what is.
     """
-    found: dict[str, float] = {}
+    found: dict[str, float] = {"episode_seconds": episode_seconds, "window_seconds": window_seconds}
+    steady = int(np.clip((episode_seconds - window_seconds) / interval, 1, STEADY_SAMPLES))
     for column, name in enumerate(names):
-        now, was = float(values[column]), float(expected[column])
+        state = name in SIGNALS and SIGNALS[name].role is Role.STATE
+        now, was = _now(history[-1:, column] if state else history[-steady:, column]), float(expected[column])
         if np.isfinite(now):
             found[name] = now
         if np.isfinite(was):
@@ -32,23 +46,36 @@ def features(
             found[f"{name}.ratio"] = now / was
     for name in ("memory_limit_ratio", "memory_bytes"):
         if name in names:
-            found |= _trend(name, history[-RECENT:, names.index(name)], interval)
+            found |= _trend(name, history[-TREND_SAMPLES:, names.index(name)], interval)
+    lately = min(RECENT_SECONDS, max(episode_seconds, interval))
+    for name in FLICKERING:
+        if name in names:
+            found |= _recent(name, history[-max(1, round(lately / interval)) :, names.index(name)])
     return found
 
 
+def rise(features: Mapping[str, float], name: str) -> float:
+    """How far a signal is above what was expected; 0 where it is not, or is not known."""
+    return max(0.0, features.get(name, 0.0) - features.get(f"{name}.was", 0.0))
+
+
+def _now(values: Floats) -> float:
+    """The median of what is known; nothing when the newest sample is missing."""
+    return float(np.nanmedian(values)) if np.isfinite(values[-1]) else float("nan")
+
+
+def _recent(name: str, values: Floats) -> dict[str, float]:
+    known = values[np.isfinite(values)]
+    return {f"{name}.recent": float(known.max())} if known.size else {}
+
+
 def _trend(name: str, values: Floats, interval: float) -> dict[str, float]:
-    """Slope per hour relative to the mean, and how monotonic the growth is (share of rises, 0.5 is none)."""
+    """Slope per hour relative to the mean."""
     known = np.isfinite(values)
     if known.sum() < 10:
         return {}
     times = np.arange(len(values))[known] * interval / 3600.0
     kept = values[known]
     slope = float(np.polyfit(times, kept, 1)[0])
-    rises = float((np.diff(kept) > 0).mean())
     mean = float(np.mean(kept))
-    return {f"{name}.slope_per_hour": slope / mean if mean else 0.0, f"{name}.rising": rises}
-
-
-def merge_alerts(found: Mapping[str, float], names: list[str]) -> dict[str, float]:
-    """Features with one flag per firing alert's name."""
-    return dict(found) | {f"alert.{name}": 1.0 for name in names}
+    return {f"{name}.slope_per_hour": slope / mean if mean else 0.0}

@@ -10,6 +10,8 @@ WORDS: Mapping[str, str] = {
     "error_ratio": "error ratio",
     "latency_p95": "95th percentile latency",
     "upstream_timeout_ratio": "timeouts to dependencies",
+    "upstream_failures": "failed calls to dependencies per request",
+    "upstream_wait": "waiting for dependencies per request",
     "cpu_cores": "CPU use",
     "cpu_limit_ratio": "CPU use of its limit",
     "cpu_throttle_ratio": "CPU throttling",

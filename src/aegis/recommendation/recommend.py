@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from aegis.actions.model import ActionKind, ParamValue, Target
+from aegis.incidents.dependencies import errors_passed_on, wait_passed_on
+from aegis.incidents.diagnosis import recent_rollout
 
 TARGET_USE = 0.6  # of the CPU limit, after scaling
 MAX_STEP = 0.5  # at most half more replicas at once
+MORE_LOAD = 1.2  # times the expected traffic: what gets slower then has too little, and a restart gives it no more
 Facts = Mapping[str, Any]  # replicas, revisions [{revision, current}], pods: as the executor read them
 Features = Mapping[str, float]
 
@@ -73,6 +76,10 @@ def recommend(
         return Recommendation([], "What it is is not clear enough to act on: watching only.")
     if failure in FOR_PEOPLE:
         return Recommendation([], FOR_PEOPLE[failure])
+    if VICTIMS.get(failure, _never)(features):
+        return Recommendation(
+            [], "Its dependencies fail or answer late: healing them heals it, restarting it does not."
+        )
     case = Case(Target("Deployment", namespace, name), failure, float(diagnosis["probability"]), features, facts)
     found = [proposal for remedy in REMEDIES[failure] if (proposal := remedy(case)) is not None]
     untried = [proposal for proposal in found if proposal.action.value not in tried]
@@ -88,6 +95,16 @@ FOR_PEOPLE: Mapping[str, str] = {
     "node_not_ready": "The node must come back: no action on the workload does that.",
     "disk_pressure": "A disk is full: no action of the catalogue frees it.",
     "oom_killed": "Its containers need more memory than their limit: a person decides on the limit.",
+}
+
+
+def _never(features: Features) -> bool:
+    return False
+
+
+VICTIMS: Mapping[str, Callable[[Features], bool]] = {
+    "error_burst": errors_passed_on,
+    "high_latency": wait_passed_on,
 }
 
 
@@ -115,7 +132,8 @@ def _restart(case: Case) -> Proposal | None:
 
 def _roll_back(case: Case) -> Proposal | None:
     revisions = sorted(int(one["revision"]) for one in case.facts.get("revisions", ()) if not one["current"])
-    if not revisions:
+    # An earlier revision heals only what a later one broke; where that is not known, policy and people decide.
+    if not revisions or recent_rollout(case.features) is False:
         return None
     signal = {
         "crash_loop": "waiting_crash_loop",
@@ -151,6 +169,18 @@ def _scale_out(case: Case) -> Proposal | None:
     )
 
 
+def _restart_unless_loaded(case: Case) -> Proposal | None:
+    return None if _more_load(case) else _restart(case)
+
+
+def _scale_out_if_loaded(case: Case) -> Proposal | None:
+    return _scale_out(case) if _more_load(case) else None
+
+
+def _more_load(case: Case) -> bool:
+    return case.features.get("request_rate.ratio", 1.0) >= MORE_LOAD
+
+
 Remedy = Callable[[Case], Proposal | None]
 REMEDIES: Mapping[str, Sequence[Remedy]] = {
     "memory_leak": (_restart,),
@@ -159,6 +189,6 @@ REMEDIES: Mapping[str, Sequence[Remedy]] = {
     "bad_rollout": (_roll_back,),
     "cpu_saturation": (_scale_out,),
     "error_burst": (_restart,),
-    "high_latency": (_restart,),
+    "high_latency": (_scale_out_if_loaded, _restart_unless_loaded),
     "service_down": (_roll_back, _restart),
 }

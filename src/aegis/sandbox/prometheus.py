@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -131,8 +132,7 @@ class _Api:
             families.setdefault(_family(one.name), []).append(f"{one.name}{{{labels}}} {_text(value)}")
         lines: list[str] = []
         for family in sorted(families):
-            kind = _type(family if family + "_total" not in families[family][0] else family + "_total")
-            lines.append(f"# TYPE {family} {_family_type(family, families[family], kind)}")
+            lines.append(f"# TYPE {family} {_family_type(families[family])}")
             lines += families[family]
         return Response("\n".join([*lines, "# EOF", ""]), media_type=OPENMETRICS)
 
@@ -218,16 +218,17 @@ def _escape(text: str) -> str:
 
 def _family(name: str) -> str:
     """The OpenMetrics family of a sample name."""
-    if name.startswith("http_request_duration_seconds_"):
-        return "http_request_duration_seconds"
-    return name.removesuffix("_total")
+    return re.sub("_(bucket|sum|count|total)$", "", name)
 
 
 def _type(name: str) -> str:
     return "counter" if name.endswith(("_total", "_bucket", "_sum", "_count")) else "gauge"
 
 
-def _family_type(family: str, lines: list[str], kind: str) -> str:
-    if family == "http_request_duration_seconds":
+def _family_type(lines: list[str]) -> str:
+    names = {line.split("{", 1)[0].rsplit("_", 1)[-1] for line in lines}
+    if "bucket" in names:
         return "histogram"
-    return "counter" if lines[0].split("{")[0].endswith("_total") else kind
+    if names == {"sum", "count"}:
+        return "summary"
+    return "counter" if names == {"total"} else "gauge"

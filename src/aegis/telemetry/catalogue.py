@@ -56,6 +56,8 @@ _REQUESTS = _by_pod(_rate("http_requests_total"))
 _FAILED = _by_pod(_rate("http_requests_total", ', code=~"5.."'))
 _CALLS = _by_pod(_rate("http_client_requests_total"))
 _LATE = _by_pod(_rate("http_client_requests_total", ', code="timeout"'))
+_BROKEN = _by_pod(_rate("http_client_requests_total", ', code=~"5..|timeout"'))
+_WAITED = _by_pod(_rate("http_client_request_duration_seconds_sum"))
 _CPU = _by_pod(_rate("container_cpu_usage_seconds_total", ', container!=""'))
 _CPU_LIMIT = _by_pod(_gauge("kube_pod_container_resource_limits", ', resource="cpu"'))
 _PERIODS = _by_pod(_rate("container_cpu_cfs_periods_total"))
@@ -79,6 +81,8 @@ _SIGNALS = (
     Signal("error_ratio", "ratio", Role.ERRORS, "up", f"{_FAILED} / {_REQUESTS}"),
     Signal("latency_p95", "s", Role.LATENCY, "up", f"histogram_quantile(0.95, {_BUCKETS})"),
     Signal("upstream_timeout_ratio", "ratio", Role.ERRORS, "up", f"{_LATE} / {_CALLS}", absent_is_zero=True),
+    Signal("upstream_failures", "calls/req", Role.ERRORS, "up", f"{_BROKEN} / {_REQUESTS}", absent_is_zero=True),
+    Signal("upstream_wait", "s", Role.LATENCY, "up", f"{_WAITED} / {_REQUESTS}", absent_is_zero=True),
     Signal("cpu_cores", "cores", Role.SATURATION, "up", _CPU),
     Signal("cpu_limit_ratio", "ratio", Role.SATURATION, "up", f"{_CPU} / {_CPU_LIMIT}"),
     Signal("cpu_throttle_ratio", "ratio", Role.SATURATION, "up", f"{_THROTTLED} / {_PERIODS}"),
@@ -122,7 +126,9 @@ _SIGNALS = (
         "s",
         Role.STATE,
         "both",
-        f'time() - max by (workload) (label_replace(kube_replicaset_created{{namespace="$ns"}}, {_SET}))',
+        # Of the newest template that is wanted: a rollback brings an old one back, and that is not a new rollout.
+        'time() - max by (workload) (label_replace(kube_replicaset_created{namespace="$ns"} and on (replicaset) '
+        f'(kube_replicaset_spec_replicas{{namespace="$ns"}} > 0), {_SET}))',
     ),
     Signal(
         "pods_on_not_ready_nodes",
@@ -140,7 +146,15 @@ _SIGNALS = (
 SIGNALS: Mapping[str, Signal] = {signal.name: signal for signal in _SIGNALS}
 NAMES: tuple[str, ...] = tuple(SIGNALS)
 # Facts, not symptoms: they explain and never raise an alarm by themselves.
-CONTEXT: tuple[str, ...] = ("replicas_wanted", "replicas_available", "rollout_age", "cpu_cores", "memory_bytes")
+CONTEXT: tuple[str, ...] = (
+    "replicas_wanted",
+    "replicas_available",
+    "rollout_age",
+    "cpu_cores",
+    "memory_bytes",
+    "upstream_failures",
+    "upstream_wait",
+)
 NEWEST = "max(timestamp(kube_deployment_spec_replicas))"
 
 

@@ -63,9 +63,12 @@ def of_service(service: Service, pods: Pods, flow: Flow, counters: Counters, int
             count("http_request_duration_seconds_bucket", {**where, "le": le}, total * share)
         count("http_request_duration_seconds_sum", where, total * mean_latency(flow.latency[:, n]))
         count("http_request_duration_seconds_count", where, total)
-        for peer, outcomes in flow.peers.items():
-            for code, steps in zip(("200", "500", "timeout"), outcomes, strict=True):
-                count("http_client_requests_total", {**where, "peer": peer, "code": code}, np.maximum(steps[:, n], 0.0))
+        for peer, calls in flow.peers.items():
+            to = {**where, "peer": peer}
+            for code, steps in (("200", calls.ok), ("500", calls.failed), ("timeout", calls.late)):
+                count("http_client_requests_total", {**to, "code": code}, steps[:, n])
+            count("http_client_request_duration_seconds_sum", to, calls.waited[:, n])
+            count("http_client_request_duration_seconds_count", to, (calls.ok + calls.failed + calls.late)[:, n])
         count("container_cpu_usage_seconds_total", box, flow.cpu[:, n])
         periods = np.full(len(total), PERIODS_PER_SECOND * interval)
         count("container_cpu_cfs_periods_total", box, periods)

@@ -40,6 +40,16 @@ class Influence:
 
 
 @dataclass(frozen=True, slots=True)
+class Calls:
+    """Calls of one service to one peer: arrays (t, n) per pod; `waited` in seconds over all of them."""
+
+    ok: Floats
+    failed: Floats
+    late: Floats
+    waited: Floats
+
+
+@dataclass(frozen=True, slots=True)
 class Flow:
     """What one service did: arrays (t, n) per pod, counters as increments per tick."""
 
@@ -49,7 +59,7 @@ class Flow:
     cpu: Floats  # core-seconds
     throttled: Floats  # share of CFS periods that were throttled
     memory: Floats  # bytes
-    peers: Mapping[str, tuple[Floats, Floats, Floats]]  # peer → (ok, failed, timed out)
+    peers: Mapping[str, Calls]
 
 
 def noise(seed: int, times: Floats, interval: float) -> Floats:
@@ -161,19 +171,21 @@ def _serve(
 
 def _call_out(
     service: Service, offered: Floats, health: Mapping[str, tuple[Floats, Floats]], interval: float
-) -> tuple[Floats, Floats, dict[str, tuple[Floats, Floats, Floats]]]:
+) -> tuple[Floats, Floats, dict[str, Calls]]:
     """Waiting for dependencies: (t,) seconds added, (t,) share of requests they break, and counts per peer."""
     t = offered.shape[0]
     waiting, intact = np.zeros(t), np.ones(t)
-    peers: dict[str, tuple[Floats, Floats, Floats]] = {}
+    peers: dict[str, Calls] = {}
     for peer, calls in service.calls.items():
         median, failing = health[peer]
         late = 1.0 - _normal_cdf((np.log(TIMEOUT) - np.log(np.maximum(median, 1e-6))) / SIGMA)
         late = np.where(late < 1e-4, 0.0, late) * (1.0 - failing)
-        waiting += np.minimum(calls, 1.0) * (np.minimum(median, TIMEOUT) * (1 - late) + TIMEOUT * late)
+        each = np.minimum(median, TIMEOUT) * (1 - late) + TIMEOUT * late
+        waiting += np.minimum(calls, 1.0) * each
         intact *= 1.0 - np.minimum(calls, 1.0) * np.clip(failing + late - BASE_ERRORS, 0.0, 1.0)
         sent = offered * calls * interval
-        peers[peer] = (sent * (1 - failing - late)[:, None], sent * failing[:, None], sent * late[:, None])
+        ok = np.maximum(sent * (1 - failing - late)[:, None], 0.0)
+        peers[peer] = Calls(ok, sent * failing[:, None], sent * late[:, None], sent * each[:, None])
     return waiting, 1.0 - intact, peers
 
 

@@ -16,7 +16,9 @@ from aegis.sandbox.kube.objects import (
     clone,
     is_deleting,
     is_true,
+    labels_of,
     name_of,
+    namespace_of,
     parse_timestamp,
     seconds_since,
     set_condition,
@@ -59,7 +61,8 @@ class Kubelet:
             self._registry.update(_POD, pod, changed, STATUS)
             return
         number = zlib.crc32(name_of(pod).encode())
-        node = nodes[number % len(nodes)]
+        taken = self._siblings(pod)
+        node = min(nodes, key=lambda name: (taken.count(name), (nodes.index(name) - number) % len(nodes)))
         changed["spec"]["nodeName"] = node
         set_condition(conditions, "PodScheduled", "True", now)
         changed["status"]["podIP"] = f"10.42.{number % 250}.{number // 250 % 250 + 2}"
@@ -68,6 +71,16 @@ class Kubelet:
         self._registry.store.put(changed)
         message = f"Successfully assigned {changed['metadata']['namespace']}/{name_of(pod)} to {node}"
         self._events.record(pod, "Normal", "Scheduled", message, source="default-scheduler")
+
+    def _siblings(self, pod: Obj) -> list[str]:
+        """The nodes of pods with the same labels but for the revision's: a scheduler spreads a service over nodes."""
+        mine = {key: text for key, text in labels_of(pod).items() if key != "pod-template-hash"}
+        others = self._registry.store.list("Pod", namespace_of(pod))
+        return [
+            str(one["spec"]["nodeName"])
+            for one in others
+            if "nodeName" in one["spec"] and mine and mine.items() <= labels_of(one).items()
+        ]
 
     def _lost(self, pod: Obj, nodes: list[Obj]) -> None:
         """The node does not answer: its pods are not ready, and after five minutes they are made elsewhere."""
