@@ -44,7 +44,7 @@ class Cluster:
     """Where telemetry comes from and what may be acted on."""
 
     prometheus: str
-    loki: str | None
+    prometheus_token_file: Path | None
     kubeconfig: Path
     namespaces: str
 
@@ -79,7 +79,9 @@ def up(
     reset: Annotated[bool, typer.Option("--reset", help="Forget everything and start afresh.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before --reset.")] = False,
     prometheus: Annotated[str | None, typer.Option(help="A real Prometheus, instead of the sandbox's.")] = None,
-    loki: Annotated[str | None, typer.Option(help="A real Loki, for log lines as evidence.")] = None,
+    prometheus_token_file: Annotated[
+        Path | None, typer.Option(help="A file with the bearer token that Prometheus asks for.")
+    ] = None,
     kubeconfig: Annotated[Path | None, typer.Option(help="A real cluster, instead of the sandbox's.")] = None,
     namespaces: Annotated[str | None, typer.Option(help="Namespaces to watch and act in: a,b.")] = None,
     no_sandbox: Annotated[bool, typer.Option("--no-sandbox", help="Refuse to start the simulated cluster.")] = False,
@@ -95,7 +97,7 @@ def up(
     PostgreSQL servers of yours.
     """
     started = time.monotonic()
-    real = _real_cluster(prometheus, loki, kubeconfig, namespaces, no_sandbox=no_sandbox)
+    real = _real_cluster(prometheus, prometheus_token_file, kubeconfig, namespaces, no_sandbox=no_sandbox)
     from aegis.cli.installation import Installation, default_root
 
     home = Installation((data_dir or default_root()).absolute())
@@ -167,7 +169,15 @@ def _engine(home: Installation, ports: Ports, cluster: Cluster) -> None:
     from aegis.engine.process import run
     from aegis.engine.settings import EngineSettings
 
-    run(EngineSettings.read({}, prometheus_url=cluster.prometheus, model_dir=home.models, port=ports.engine))
+    run(
+        EngineSettings.read(
+            {},
+            prometheus_url=cluster.prometheus,
+            prometheus_token_file=cluster.prometheus_token_file,
+            model_dir=home.models,
+            port=ports.engine,
+        )
+    )
 
 
 def _executor(home: Installation, databases: Databases, ports: Ports, cluster: Cluster) -> None:
@@ -198,6 +208,7 @@ def _controller(home: Installation, databases: Databases, ports: Ports, cluster:
             engine_url=f"http://{HOST}:{ports.engine}",
             executor_url=f"http://{HOST}:{ports.executor}",
             prometheus_url=cluster.prometheus,
+            prometheus_token_file=cluster.prometheus_token_file,
             namespaces=cluster.namespaces,
             hmac_key_files=",".join(map(str, home.keys.hmac)),
             decision_key_file=home.keys.decision_private,
@@ -233,18 +244,23 @@ def _sandbox(home: Installation, ports: Ports) -> None:
 
 def _sandbox_cluster(home: Installation, ports: Ports) -> Cluster:
     base = f"http://{HOST}:{ports.metrics}"
-    return Cluster(f"{base}/prometheus", base, home.sandbox / "executor-kubeconfig", "shop,batch")
+    return Cluster(f"{base}/prometheus", None, home.sandbox / "executor-kubeconfig", "shop,batch")
 
 
 def _real_cluster(
-    prometheus: str | None, loki: str | None, kubeconfig: Path | None, namespaces: str | None, *, no_sandbox: bool
+    prometheus: str | None,
+    token_file: Path | None,
+    kubeconfig: Path | None,
+    namespaces: str | None,
+    *,
+    no_sandbox: bool,
 ) -> Cluster | None:
     given = {"--prometheus": prometheus, "--kubeconfig": kubeconfig, "--namespaces": namespaces}
     missing = [name for name, value in given.items() if not value]
     if prometheus and kubeconfig and namespaces:
         if not kubeconfig.is_file():
             raise Invalid("kubeconfig_missing", f"{kubeconfig} is no file.")
-        return Cluster(prometheus, loki, kubeconfig.absolute(), namespaces)
+        return Cluster(prometheus, token_file, kubeconfig.absolute(), namespaces)
     if len(missing) < len(given) or no_sandbox:
         raise Invalid("cluster_incomplete", f"a real cluster needs {' and '.join(missing)} too.")
     return None

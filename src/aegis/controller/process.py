@@ -105,7 +105,9 @@ def build(settings: ControllerSettings) -> Controller:
         database=database,
         engine=EngineClient(settings.engine_url),
         executor=ExecutorClient(settings.executor_url, keys, clock),
-        telemetry=PrometheusSource(settings.prometheus_url),
+        telemetry=PrometheusSource(
+            settings.prometheus_url, interval=settings.scrape_seconds or 5.0, token=settings.prometheus_token()
+        ),
         policies=Policies(),
         sequencer=Sequencer.from_files(database, clock, settings.audit_key_file, settings.witness_file),
         decision_key=load_signing_key(settings.decision_key_file),
