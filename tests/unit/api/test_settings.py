@@ -1,0 +1,57 @@
+"""Settings of the API, and the key line it hands to whoever checks the record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aegis.api.process import read_vkey
+from aegis.api.settings import ApiSettings
+from aegis.cli.keyring import Keyring
+from aegis.kit.errors import Invalid
+
+
+def settings(**given: object) -> ApiSettings:
+    return ApiSettings.read({}, audit_public_key_file=Path("audit.vkey"), **given)
+
+
+def test_the_database_comes_from_its_file_where_one_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    file.write_text("postgresql://secret@db/aegis\n")
+    file.chmod(0o600)
+    assert settings(database_url_file=file).database() == "postgresql://secret@db/aegis"
+    assert settings(database_url="postgresql://db/aegis").database() == "postgresql://db/aegis"
+    with pytest.raises(Invalid, match="no database"):
+        settings().database()
+
+
+@pytest.mark.parametrize("url", ["aegis.example.org", "ftp://aegis.example.org", "https://", "https://a.org/path"])
+def test_a_public_url_is_an_origin_and_nothing_more(url: str) -> None:
+    with pytest.raises(Invalid, match="AEGIS_PUBLIC_URL"):
+        settings(public_url=url)
+
+
+def test_a_public_url_is_kept_in_one_spelling() -> None:
+    assert settings(public_url="https://Aegis.Example.org/").public_url == "https://aegis.example.org"
+
+
+def test_a_misspelt_setting_refuses_to_start() -> None:
+    with pytest.raises(Invalid, match="AEGIS_SANDBOXX"):
+        ApiSettings.read({"AEGIS_SANDBOXX": "1"}, audit_public_key_file=Path("audit.vkey"))
+
+
+def test_the_key_line_that_aegis_keys_writes_is_accepted(tmp_path: Path) -> None:
+    ring = Keyring(tmp_path / "keys")
+    ring.generate()
+    assert read_vkey(ring.audit_public) == ring.audit_verifier().vkey
+
+
+@pytest.mark.parametrize("content", ["", "hello", "-----BEGIN PRIVATE KEY-----"])
+def test_any_other_file_is_refused(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "audit.vkey"
+    file.write_text(content)
+    with pytest.raises(Invalid):
+        read_vkey(file)
+    with pytest.raises(Invalid):
+        read_vkey(tmp_path / "missing")
