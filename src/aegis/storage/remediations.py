@@ -390,7 +390,7 @@ def add_approval(conn: Connection, remediation_id: str, approval: Approval) -> b
         reason=approval.reason,
         at=approval.at,
     )
-    if conn.execute(statement.on_conflict_do_nothing()).rowcount != 1:
+    if conn.execute(statement.on_conflict_do_nothing().returning(approvals.c.by)).first() is None:
         return False
     wake(conn, remediation_id, now=approval.at)
     return True
