@@ -1,7 +1,7 @@
 """The command line's way to the API: one HTTP client with the saved token, problems turned back into our errors.
 
-The address is `AEGIS_URL` (default http://127.0.0.1:3000); the token is in `AEGIS_TOKEN_FILE` (default
-~/.config/aegis/token, mode 600), written by `aegis login`. It never holds anything else.
+`aegis login` writes token and address, a line each, into `AEGIS_TOKEN_FILE` (default ~/.config/aegis/token, mode 600).
+`AEGIS_URL` overrides the address; without either it is http://127.0.0.1:3000.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ def token_path() -> Path:
     return Path(named) if named else Path.home() / ".config" / "aegis" / "token"
 
 
-def save_token(token: str) -> Path:
-    """Write the token for its owner only and return where."""
+def save_token(token: str, url: str) -> Path:
+    """Write the token and the address it is for, for its owner only, and return where."""
     path = token_path()
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        file.write(token + "\n")
+        file.write(f"{token}\n{url}\n")
     path.chmod(0o600)
     return path
 
@@ -65,11 +65,17 @@ def forget_token() -> bool:
     return True
 
 
+def _saved_url() -> str | None:
+    path = token_path()
+    lines = path.read_text().splitlines() if path.exists() else []
+    return lines[1] if len(lines) > 1 else None
+
+
 class Api:
     """`with Api() as api: api.get("/state")`; raises the error family of `kit.errors`."""
 
     def __init__(self, url: str | None = None, *, token: str | None = None, anonymous: bool = False) -> None:
-        self.url = (url or os.environ.get("AEGIS_URL") or DEFAULT_URL).rstrip("/")
+        self.url = (url or os.environ.get("AEGIS_URL") or _saved_url() or DEFAULT_URL).rstrip("/")
         headers = {"Accept": "application/json", "User-Agent": "aegis-cli"}
         if not anonymous:
             headers["Authorization"] = f"Bearer {token or self._saved_token()}"
@@ -100,7 +106,7 @@ class Api:
         if not path.exists():
             hint = f"Run: aegis login --url {self.url}"
             raise Unauthenticated("not_logged_in", "nobody is logged in here.", hint=hint)
-        return read_secret(path, what="API token").decode()
+        return read_secret(path, what="API token").decode().splitlines()[0]
 
     def _send(self, method: str, path: str, **options: Any) -> Any:
         response = self._request(method, path, **options)

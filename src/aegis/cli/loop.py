@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from aegis.cli.client import Api, forget_token, save_token, segment
@@ -22,6 +22,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the API's JSON instead
 Reason = Annotated[str, typer.Option("--reason", "-r", help="Why; kept in the audit log.")]
 SEVERITY_STYLE = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan"}
 STATE_STYLE = {"resolved": "green", "mitigating": "yellow", "escalated": "bold red", "open": "red"}
+PIPED_WIDTH = 240
 VERDICT_STYLE = {"helped": "green", "no_effect": "yellow", "harmed": "red", "inconclusive": "yellow"}
 
 
@@ -41,7 +42,8 @@ def register(app: typer.Typer) -> None:
 
 
 def _out() -> Console:
-    return Console(highlight=False)
+    """Piped into a file or another program there is no width to keep to: nothing is cut off or folded."""
+    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=PIPED_WIDTH)
 
 
 def _print_json(document: Any) -> None:
@@ -59,7 +61,9 @@ def _plain(text: object) -> Text:
 
 def login(
     email: Annotated[str | None, typer.Option(help="Your address; asked for when not given.")] = None,
-    url: Annotated[str | None, typer.Option(help="The API; default AEGIS_URL or http://127.0.0.1:3000.")] = None,
+    url: Annotated[
+        str | None, typer.Option(help="The API; default AEGIS_URL, the last one, or http://127.0.0.1:3000.")
+    ] = None,
     first_admin: Annotated[
         str | None,
         typer.Option("--first-admin", metavar="TOKEN", help="Create the first admin with this one-time token."),
@@ -68,14 +72,14 @@ def login(
         bool, typer.Option("--password-stdin", help="Read the password from standard input.")
     ] = False,
 ) -> None:
-    """Log in and save a token for the other commands (30 days, `aegis logout` forgets it)."""
+    """Log in and save token and address for the other commands (30 days, `aegis logout` forgets them)."""
     who = email or typer.prompt("E-mail")
     password = sys.stdin.readline().rstrip("\n") if password_stdin else getpass.getpass("Password: ")
     with Api(url, anonymous=True) as api:
         if first_admin:
             api.post("/auth/bootstrap", {"token": first_admin, "email": who, "password": password})
         answer = api.post("/auth/tokens", {"email": who, "password": password, "name": "aegis-cli"})
-        path = save_token(answer["token"])
+        path = save_token(answer["token"], api.url)
         _out().print(f"Logged in at {api.url} as {who}; the token is in {path}.", markup=False)
 
 
@@ -136,12 +140,12 @@ def _incident_table(page: dict[str, Any], state: str) -> None:
     if not page["items"]:
         out.print(f"No {'' if state == 'all' else state + ' '}incidents.")
         return
-    table = Table("id", "opened", "entity", "class", "severity", "state", "remediation")
+    table = Table(Column("id", no_wrap=True), "opened", "workload", "class", "severity", "state", "remediation")
     for item in page["items"]:
         table.add_row(
             item["id"],
             _clock(item["opened_at"]),
-            item["entity"],
+            item["entity"].removeprefix("deployment/"),
             f"{item['class']} {item['probability']:.0%}",
             Text(item["severity"], style=SEVERITY_STYLE.get(item["severity"], "")),
             Text(item["state"], style=STATE_STYLE.get(item["state"], "")),

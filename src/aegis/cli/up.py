@@ -10,6 +10,7 @@ import ctypes
 import http.client
 import importlib
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -354,21 +355,33 @@ def _answers(port: int) -> bool:
 
 def _welcome(home: Installation, databases: Databases, ports: Ports, *, sandbox: bool, seconds: float) -> None:
     url = f"http://{HOST}:{ports.api}"
+    aegis = _command()
     where = "" if ports.api == 3000 else f" --url {url}"
     lines = [f"\nAegis is up after {seconds:.1f} s: {url}\n"]
     if _nobody_yet(databases):
         token = home.first_admin_token()
-        lines.append(f"Create the first admin there, or here with:\n  aegis login --first-admin {token}{where}\n")
-    steps = [("aegis status", "what is going on"), ("aegis incidents", "what was found")]
-    steps.append(("aegis approvals", "what waits for you"))
+        lines.append(f"Create the first admin there, or here with:\n  {aegis} login --first-admin {token}{where}\n")
+    steps = [
+        (f"{aegis} status", "what is going on"),
+        (f"{aegis} incidents", "what was found"),
+        (f"{aegis} approvals", "what waits for you"),
+    ]
     if sandbox:
         address = "" if ports.metrics == 9490 else f" --url http://{HOST}:{ports.metrics}"
-        steps.insert(0, (f"aegis sandbox fault start memory_leak{address}", "break something, then watch the page"))
+        steps.insert(0, (f"{aegis} sandbox fault start error_burst{address}", "break something, then watch the page"))
         steps.append((f"kubectl --kubeconfig {home.sandbox / 'kubeconfig'} get pods -A", "the simulated cluster"))
     lines.append("Try next, in another terminal:")
     lines += [f"  {command}\n      {effect}" for command, effect in steps]
     lines.append(f"\nLogs: {home.logs}    Stop: Ctrl-C\n")
     _say("\n".join(lines))
+
+
+def _command() -> str:
+    """How this program is called from where the person stands: by its name only where that finds this very one."""
+    mine, found = Path(sys.argv[0]), shutil.which("aegis")
+    if found is not None and mine.exists() and Path(found).samefile(mine):
+        return "aegis"
+    return str(mine) if mine.exists() else "aegis"
 
 
 def _nobody_yet(databases: Databases) -> bool:
