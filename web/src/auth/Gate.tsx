@@ -1,0 +1,21 @@
+/** The frame of the pages for people who are not logged in. */
+
+import type { ReactNode } from 'react'
+import { Brand } from '../shell/Brand'
+import css from './Gate.module.css'
+
+export function Gate({ title, intro, children }: { title: string; intro: ReactNode; children: ReactNode }) {
+  return (
+    <main id="main" tabIndex={-1} className={css.page}>
+      <div className={css.card}>
+        <Brand />
+        <h1>{title}</h1>
+        <p className={css.intro}>{intro}</p>
+        {children}
+      </div>
+      <p className={css.promise}>
+        Nothing happens that policy did not allow. Nothing stays that did not help. Anyone can check the record.
+      </p>
+    </main>
+  )
+}

@@ -1,0 +1,69 @@
+/** Which signals are unusual, by how much, and how much each adds to the score. */
+
+import type { Evidence } from '../api/types'
+import { amount, percent } from '../parts/numbers'
+import { Empty } from '../parts/States'
+import { capital, signalName } from '../parts/words'
+import css from './EvidenceTable.module.css'
+
+export function EvidenceTable({ evidence }: { evidence: Evidence[] }) {
+  return (
+    <section className="panel" aria-labelledby="evidence">
+      <header>
+        <h2 id="evidence">Evidence</h2>
+      </header>
+      {evidence.length === 0 ? (
+        <Empty title="No evidence from metrics">An alert opened this incident; see the alerts.</Empty>
+      ) : (
+        <table className={css.table}>
+          <thead>
+            <tr>
+              <th scope="col">Signal</th>
+              <th scope="col" className="number">
+                Value
+              </th>
+              <th scope="col" className="number">
+                Expected
+              </th>
+              <th scope="col" className={`number ${css.some}`}>
+                Usual range
+              </th>
+              <th scope="col">Share of the score</th>
+            </tr>
+          </thead>
+          <tbody>
+            {evidence.map((one) => (
+              <tr key={one.signal}>
+                <td>{capital(signalName(one.signal))}</td>
+                <td className="number">
+                  <strong>{amount(one.value, one.unit)}</strong>
+                </td>
+                <td className="number">{one.expected === null ? 'not known' : amount(one.expected, one.unit)}</td>
+                <td className={`number ${css.some}`}>
+                  {one.low === null || one.high === null
+                    ? 'not known'
+                    : `${amount(one.low, one.unit)} – ${amount(one.high, one.unit)}`}
+                </td>
+                <td>
+                  <Share share={one.share} />
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+    </section>
+  )
+}
+
+function Share({ share }: { share: number | null }) {
+  if (share === null) return <>–</>
+  return (
+    <span className={css.share}>
+      <span className={css.track} aria-hidden="true">
+        <span className={css.bar} style={{ width: `${Math.round(100 * Math.min(1, Math.max(0, share)))}%` }} />
+      </span>
+      {percent(share)}
+    </span>
+  )
+}

@@ -1,0 +1,30 @@
+import { describe, expect, it } from 'vitest'
+import { entityName, inverseName, pathName, plain, spoken } from '../../src/parts/words'
+
+describe('words', () => {
+  it('says codes inside a sentence in words', () =>
+    expect(spoken('memory_limit_ratio, latency_p95 came back')).toBe(
+      'memory use of its limit, 95th percentile latency came back',
+    ))
+  it('names the workload and the action of a timeline entry', () =>
+    expect(spoken('scale_deployment on deployment/shop/cart: proposed')).toBe(
+      'scale deployment on shop / cart: proposed',
+    ))
+  it('leaves names that only look like codes alone', () =>
+    expect(spoken('my_memory_limit_ratio and restarts_total')).toBe('my_memory_limit_ratio and restarts_total'))
+  it('keeps the kind of an entity where it is not a deployment', () =>
+    expect(entityName('pod/shop/cart-1')).toBe('pod shop / cart-1'))
+  it('opens the escapes of a JSON pointer', () =>
+    expect(pathName({ op: 'add', path: '/metadata/annotations/a~1b~0c' })).toBe('metadata.annotations.a/b~c'))
+  it('names what an undo would do', () =>
+    expect(
+      inverseName({
+        action: 'scale_deployment',
+        kind: 'Deployment',
+        namespace: 'shop',
+        name: 'cart',
+        params: { replicas: 3 },
+      }),
+    ).toBe('Scale deployment shop / cart, replicas 3'))
+  it('says nothing for null', () => expect(plain(null)).toBe('nothing'))
+})

@@ -1,0 +1,38 @@
+/** Renders a part of the page with what it lives in, and answers its requests from a list that the test can read. */
+
+import { MantineProvider } from '@mantine/core'
+import { QueryClientProvider } from '@tanstack/react-query'
+import { render, type RenderResult } from '@testing-library/react'
+import type { ReactNode } from 'react'
+import { vi } from 'vitest'
+import { authQuery, createClient } from '../src/api/queries'
+import type { User } from '../src/api/types'
+
+export interface Sent {
+  method: string
+  path: string
+  body: unknown
+}
+export type Answer = (sent: Sent) => { status: number; body?: unknown }
+
+export interface Shown extends RenderResult {
+  sent: Sent[]
+}
+
+export function show(part: ReactNode, who: User, answer: Answer = () => ({ status: 200, body: {} })): Shown {
+  const sent: Sent[] = []
+  vi.stubGlobal('fetch', async (url: string, init: RequestInit) => {
+    const one = { method: init.method ?? 'GET', path: url, body: init.body ? JSON.parse(String(init.body)) : undefined }
+    sent.push(one)
+    const { status, body } = answer(one)
+    return new Response(body === undefined ? null : JSON.stringify(body), { status })
+  })
+  const client = createClient(() => undefined)
+  client.setQueryData(authQuery().queryKey, { first_admin_needed: false, user: who })
+  const shown = render(
+    <MantineProvider env="test">
+      <QueryClientProvider client={client}>{part}</QueryClientProvider>
+    </MantineProvider>,
+  )
+  return { ...shown, sent }
+}
