@@ -27,6 +27,7 @@ def advance(loop: Loop) -> bool:
         item = remediations.claim(conn, owner=loop.owner, now=loop.clock.now(), lease=loop.timing.lease)
     if item is None:
         return False
+    crash_point(f"controller.{item.state}.claimed")
     try:
         _run(loop, item)
     except LeaseLost as lost:
@@ -72,6 +73,7 @@ def _run(loop: Loop, item: Remediation) -> None:
                 )
                 if step.also is not None:
                     step.also(conn, now)
+                crash_point(f"controller.{item.state}.written")
     crash_point(f"controller.{item.state}.after_commit")
 
 

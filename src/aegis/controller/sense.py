@@ -116,6 +116,7 @@ def keep_alerted(loop: Loop) -> None:
 def _alerted(loop: Loop, alert: Alert, entity: str) -> Incident:
     """An alert joins the entity's open incident, or opens one with nothing but the alert as evidence."""
     now = loop.clock.now()
+    crash_point("controller.alert.before_commit")
     with loop.database.begin() as conn:
         incident = incidents.open_for_entity(conn, entity)
         if incident is None:
@@ -137,6 +138,7 @@ def _alerted(loop: Loop, alert: Alert, entity: str) -> Incident:
         else:
             incidents.touch(conn, incident.id, last_abnormal_at=now, now=now)
         alerts.sensed(conn, alert.id, entity=entity, incident_id=incident.id, now=now)
+    crash_point("controller.alert.after_commit")
     return incident
 
 
@@ -262,8 +264,10 @@ def _propose(loop: Loop, incident: Incident, proposal: dict[str, Any], sentence:
 
 
 def _escalate(loop: Loop, incident: Incident, reason: str) -> None:
+    crash_point("controller.escalate.before_commit")
     with loop.database.begin() as conn:
         incidents.set_state(conn, incident.id, "escalated", reason=reason, now=loop.clock.now())
+    crash_point("controller.escalate.after_commit")
 
 
 def close_quiet(loop: Loop, sample_at: float) -> None:
@@ -274,6 +278,7 @@ def close_quiet(loop: Loop, sample_at: float) -> None:
     for incident in quiet:
         if not _really_quiet(loop, incident, sample_at):
             continue
+        crash_point("controller.resolve.before_commit")
         with loop.database.begin() as conn:
             now = loop.clock.now()
             items = remediations.of_incident(conn, incident.id)
@@ -283,6 +288,7 @@ def close_quiet(loop: Loop, sample_at: float) -> None:
             incidents.set_state(conn, incident.id, "resolved", reason=f"no abnormal sample for {seconds} s", now=now)
             for item in items:
                 remediations.wake(conn, item.id, now=now)
+        crash_point("controller.resolve.after_commit")
 
 
 def _really_quiet(loop: Loop, incident: Incident, sample_at: float) -> bool:

@@ -16,6 +16,7 @@ from aegis.executor.journal import Record, Result
 from aegis.executor.patience import Wait
 from aegis.executor.settings import Limits
 from aegis.kit.clock import Clock
+from aegis.kit.crash import crash_point
 from aegis.kit.errors import Unavailable
 
 
@@ -58,6 +59,7 @@ class Reconciler:
             if current.settled:
                 return current
             result = self._judge(current, sent)
+            crash_point("executor.settle.before_commit")
             with self._database.begin() as connection:
                 journal.finish(connection, action_id, result, now=self._clock.now())
                 return journal.find(connection, action_id) or record

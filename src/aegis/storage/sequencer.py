@@ -18,6 +18,7 @@ from aegis.actions.keys import load_signing_key
 from aegis.audit.checkpoint import Signer
 from aegis.audit.tree import Frontier, leaf_hash
 from aegis.kit.clock import Clock, rfc3339
+from aegis.kit.crash import crash_point
 from aegis.kit.errors import Unavailable
 from aegis.kit.settings import read_secret
 from aegis.storage.audit import (
@@ -111,6 +112,8 @@ class Sequencer:
         Raises `Unavailable` when another sequencer holds the log for more than 2 s, or when history was changed.
         """
         ordered = self._order_all()
+        if ordered:
+            crash_point("sequencer.ordered")
         with self._database.begin() as conn:
             if self._due(conn):
                 self._sign(conn)
@@ -197,6 +200,7 @@ class Sequencer:
         signed = SignedCheckpoint(frontier.size, frontier.root(), note, self._clock.now())
         if self._witness is not None:
             self._witness.record(signed, leaves_between(conn, self._witness.size, signed.size))
+        crash_point("sequencer.witnessed")
         values = {"size": signed.size, "root": signed.root, "note": note, "signed_at": signed.signed_at}
         conn.execute(insert(audit_checkpoints).values(values))
 
