@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from tests.integration.support_postgres import fresh_database
 
 from aegis.actions.model import ActionKind, Target
 from aegis.api.app import create_app
@@ -30,7 +31,6 @@ from aegis.storage.database import Database
 from aegis.storage.embedded import EmbeddedPostgres
 from aegis.storage.incidents import Incident, Sighting
 from aegis.storage.remediations import SYSTEM, NewRemediation, Remediation
-from tests.integration.support_postgres import fresh_database
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PASSWORD = "kettle river moss"
