@@ -106,7 +106,7 @@ def build(settings: ControllerSettings) -> Controller:
         engine=EngineClient(settings.engine_url),
         executor=ExecutorClient(settings.executor_url, keys, clock),
         telemetry=PrometheusSource(
-            settings.prometheus_url, interval=settings.scrape_seconds or 5.0, token=settings.prometheus_token()
+            settings.prometheus_url, interval=settings.scrape_seconds, token=settings.prometheus_token()
         ),
         policies=Policies(),
         sequencer=Sequencer.from_files(database, clock, settings.audit_key_file, settings.witness_file),

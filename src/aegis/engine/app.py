@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -19,6 +19,7 @@ from aegis.engine.jobs import Jobs
 from aegis.engine.models import Registry
 from aegis.engine.watch import TRAIN_SECONDS, Watch
 from aegis.incidents.diagnosis import Diagnosis, diagnose
+from aegis.incidents.sentence import CLASSES
 from aegis.kit.clock import Clock
 from aegis.kit.errors import AegisError, Invalid
 from aegis.kit.ids import Ids
@@ -49,11 +50,32 @@ class PredictFailure(Body):
     alerts: list[dict[str, Any]] = Field(default_factory=list, max_length=100)
 
 
+class Said(BaseModel):
+    """A diagnosis as `/predict/failure` gave it; what it says beside this is for people."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+    class_: Literal[tuple(CLASSES)] = Field(alias="class")  # type: ignore[valid-type]  # the closed list
+    probability: float = Field(ge=0, le=1)
+    abstained: bool
+
+
+class Revision(BaseModel):
+    revision: int
+    current: bool
+
+
+class Facts(BaseModel):
+    """What the executor read of the live object; more than this is not looked at."""
+
+    replicas: int = Field(default=0, ge=0)
+    revisions: list[Revision] = Field(default_factory=list, max_length=1000)
+
+
 class Recommend(Body):
     entity: str = Field(pattern=ENTITY)
-    diagnosis: dict[str, Any]
+    diagnosis: Said
     features: dict[str, float] = Field(default_factory=dict, max_length=512)
-    facts: dict[str, Any]
+    facts: Facts
     tried: list[str] = Field(default_factory=list, max_length=64)
 
 
@@ -103,8 +125,8 @@ def create_app(deps: Deps) -> FastAPI:
     @app.get("/api/v1/series")
     def series(
         entity: Annotated[str, Query(pattern=ENTITY)],
-        start: Annotated[float, Query(alias="from")],
-        end: Annotated[float, Query(alias="to")],
+        start: Annotated[float, Query(alias="from", allow_inf_nan=False)],
+        end: Annotated[float, Query(alias="to", allow_inf_nan=False)],
         signals: Annotated[str, Query(max_length=1000)],
     ) -> dict[str, Any]:
         chosen = [name for name in signals.split(",") if name]
@@ -126,10 +148,8 @@ def create_app(deps: Deps) -> FastAPI:
 
     @app.post("/api/v1/recommend")
     def recommended(body: Recommend) -> dict[str, Any]:
-        for name in ("class", "probability", "abstained"):
-            if name not in body.diagnosis:
-                raise Invalid("diagnosis_incomplete", f"the diagnosis has no {name}", field=f"/diagnosis/{name}")
-        return recommend(body.entity, body.diagnosis, body.features, body.facts, body.tried).document()
+        diagnosis, facts = body.diagnosis.model_dump(by_alias=True), body.facts.model_dump()
+        return recommend(body.entity, diagnosis, body.features, facts, body.tried).document()
 
     @app.post("/api/v1/train", status_code=202)
     def train(body: Train) -> dict[str, Any]:

@@ -55,6 +55,7 @@ class Jobs:
         self._alerts_per_day = alerts_per_day
         self._apart = apart
         self._jobs: dict[str, Job] = {}
+        self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._child: subprocess.Popen[str] | None = None
 
@@ -69,12 +70,13 @@ class Jobs:
 
     def start(self, collect: Callable[[], Mapping[str, Frame]], ready: Callable[[str], None]) -> Job:
         """Begin; `collect` gives the frames, `ready` is called with each entity that got a model."""
-        if self.running:
-            raise Conflict("training_running", "a training job is already running")
-        job = Job(self._ids.new("job"))
-        self._jobs[job.id] = job
-        while len(self._jobs) > KEEP:
-            del self._jobs[next(iter(self._jobs))]
+        with self._starting:
+            if self.running:
+                raise Conflict("training_running", "a training job is already running")
+            job = Job(self._ids.new("job"))
+            self._jobs[job.id] = job
+            while len(self._jobs) > KEEP:
+                del self._jobs[next(iter(self._jobs))]
         if not self._apart:
             self._run(job, collect, ready)
             return job

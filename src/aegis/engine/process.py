@@ -7,7 +7,6 @@ import structlog
 from aegis.engine.app import Deps, create_app
 from aegis.engine.settings import EngineSettings
 from aegis.kit.clock import SystemClock
-from aegis.kit.errors import AegisError
 from aegis.kit.ids import Ids
 from aegis.kit.logging import configure_logging
 from aegis.kit.serving import bind, serve
@@ -24,15 +23,10 @@ def run(settings: EngineSettings) -> None:
     token = None
     if settings.prometheus_token_file is not None:
         token = read_secret(settings.prometheus_token_file, what="Prometheus token").decode()
-    source = PrometheusSource(settings.prometheus_url, interval=settings.scrape_seconds or 5.0, token=token)
-    if not settings.scrape_seconds:
-        try:
-            source.discover_interval()
-        except AegisError as error:
-            log.warning("engine:interval_unknown", detail=error.message, assumed_seconds=source.interval)
+    source = PrometheusSource(settings.prometheus_url, interval=settings.scrape_seconds, token=token)
     clock = SystemClock()
     deps = Deps(source, settings.model_dir, clock, Ids(clock), settings.alerts_per_day)
-    log.info("engine:listening", port=listener.getsockname()[1], scrape_seconds=source.interval)
+    log.info("engine:listening", port=listener.getsockname()[1])
     try:
         serve(create_app(deps), listener)
     finally:

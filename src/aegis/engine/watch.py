@@ -32,6 +32,7 @@ TRAIN_SECONDS = 6 * 3600.0
 TRAIN_LEAST = 3600.0
 TRAIN_RETRY = 600.0
 KEPT = 1440  # samples of each workload kept for features and plots
+READ_AT_ONCE = 2880  # samples of history
 CATCH_UP = 360  # samples; after a longer pause everything is rebuilt
 EVIDENCE = 8
 LEAST_SHARE = 0.02
@@ -79,11 +80,15 @@ class Watch:
         self._namespaces: dict[str, Namespace] = {}
         self._lock = threading.RLock()
         self._train_after = 0.0
+        self._interval = source.interval
 
     def observe(self, namespaces: Sequence[str]) -> dict[str, Any]:
         """What is abnormal at the newest sample."""
         with self._lock:
             newest = self.source.newest_sample_at()
+            if self.source.interval != self._interval:
+                self._interval = self.source.interval
+                self._namespaces.clear()
             if newest is not None:
                 for name in namespaces:
                     self._catch_up(name, newest)
@@ -113,7 +118,7 @@ class Watch:
 
     def _new(self, entity: str) -> Watched:
         model = self.registry.get(entity)
-        if model is None or model.names != NAMES:
+        if model is None or model.names != NAMES or model.interval != self.source.interval:
             return Watched(Monitor.untrained(NAMES, self.source.interval, self._settings), None)
         return Watched(Monitor(model), model.version)
 
@@ -234,17 +239,29 @@ class Watch:
     def _frames(
         self, namespaces: Sequence[str], start: float, end: float, entities: Sequence[str] | None
     ) -> dict[str, Frame]:
-        step = self.source.interval
         frames: dict[str, Frame] = {}
         for name in namespaces:
-            batch = self.source.range(name, end - round((end - start) / step) * step, end)
-            for workload, matrix in batch.workloads.items():
+            times, workloads = self._history(name, start, end)
+            for workload, matrix in workloads.items():
                 entity = f"deployment/{name}/{workload}"
                 known = ~np.isnan(matrix).all(axis=1)
                 if (entities is None or entity in entities) and known.any():
                     first = int(np.argmax(known))
-                    frames[entity] = Frame(batch.times[first:], matrix[first:], NAMES, step)
+                    frames[entity] = Frame(times[first:], matrix[first:], NAMES, self.source.interval)
         return frames
+
+    def _history(self, namespace: str, start: float, end: float) -> tuple[Floats, dict[str, Floats]]:
+        """A long range, read in parts that stay within what a Prometheus answers at once."""
+        step = self.source.interval
+        count = round((end - start) / step) + 1
+        times = end - step * np.arange(count - 1, -1, -1, dtype=np.float64)
+        found: dict[str, Floats] = {}
+        for first in range(0, count, READ_AT_ONCE):
+            part = times[first : first + READ_AT_ONCE]
+            for workload, matrix in self.source.range(namespace, part[0], part[-1]).workloads.items():
+                whole = found.setdefault(workload, np.full((count, len(NAMES)), np.nan))
+                whole[first : first + len(matrix)] = matrix
+        return times, found
 
     def _ready(self, entity: str) -> None:
         """A new model: its monitor replaces the old one, warmed with the past."""

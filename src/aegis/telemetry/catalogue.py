@@ -24,14 +24,18 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """`query` yields one series per `workload`; `absent_is_zero` where no sample means none, as with reasons."""
+    """`query` yields one series per `workload`.
+
+    `zero_with` names the signal of the same exporter whose sample proves that it was looked at: where that is and this
+    one is absent, there were none (waiting reasons, calls to dependencies). Without it absent stays unknown.
+    """
 
     name: str
     unit: str
     role: Role
     worse: Direction
     query: str
-    absent_is_zero: bool = False
+    zero_with: str | None = None
 
 
 # A pod's workload is its name without the ReplicaSet's hash and its own suffix.
@@ -76,13 +80,15 @@ def _waiting(reasons: str) -> str:
     return _by_pod(_gauge("kube_pod_container_status_waiting_reason", f', reason=~"{reasons}"'))
 
 
+PRESENCE = "replicas_wanted"  # a workload is there while kube-state-metrics says what it wants
+
 _SIGNALS = (
     Signal("request_rate", "req/s", Role.TRAFFIC, "down", _REQUESTS),
     Signal("error_ratio", "ratio", Role.ERRORS, "up", f"{_FAILED} / {_REQUESTS}"),
     Signal("latency_p95", "s", Role.LATENCY, "up", f"histogram_quantile(0.95, {_BUCKETS})"),
-    Signal("upstream_timeout_ratio", "ratio", Role.ERRORS, "up", f"{_LATE} / {_CALLS}", absent_is_zero=True),
-    Signal("upstream_failures", "calls/req", Role.ERRORS, "up", f"{_BROKEN} / {_REQUESTS}", absent_is_zero=True),
-    Signal("upstream_wait", "s", Role.LATENCY, "up", f"{_WAITED} / {_REQUESTS}", absent_is_zero=True),
+    Signal("upstream_timeout_ratio", "ratio", Role.ERRORS, "up", f"{_LATE} / {_CALLS}", "request_rate"),
+    Signal("upstream_failures", "calls/req", Role.ERRORS, "up", f"{_BROKEN} / {_REQUESTS}", "request_rate"),
+    Signal("upstream_wait", "s", Role.LATENCY, "up", f"{_WAITED} / {_REQUESTS}", "request_rate"),
     Signal("cpu_cores", "cores", Role.SATURATION, "up", _CPU),
     Signal("cpu_limit_ratio", "ratio", Role.SATURATION, "up", f"{_CPU} / {_CPU_LIMIT}"),
     Signal("cpu_throttle_ratio", "ratio", Role.SATURATION, "up", f"{_THROTTLED} / {_PERIODS}"),
@@ -104,14 +110,14 @@ _SIGNALS = (
     Signal("replicas_wanted", "pods", Role.STATE, "both", _replicas("kube_deployment_spec_replicas")),
     Signal("replicas_available", "pods", Role.STATE, "down", _replicas("kube_deployment_status_replicas_available")),
     Signal("replicas_unavailable", "pods", Role.STATE, "up", _replicas("kube_deployment_status_replicas_unavailable")),
-    Signal("waiting_crash_loop", "pods", Role.STATE, "up", _waiting("CrashLoopBackOff"), absent_is_zero=True),
+    Signal("waiting_crash_loop", "pods", Role.STATE, "up", _waiting("CrashLoopBackOff"), PRESENCE),
     Signal(
         "waiting_image_pull",
         "pods",
         Role.STATE,
         "up",
         _waiting("ImagePullBackOff|ErrImagePull"),
-        absent_is_zero=True,
+        PRESENCE,
     ),
     Signal(
         "oom_killed",
@@ -119,7 +125,7 @@ _SIGNALS = (
         Role.STATE,
         "up",
         _by_pod(_gauge("kube_pod_container_status_last_terminated_reason", ', reason="OOMKilled"')),
-        absent_is_zero=True,
+        PRESENCE,
     ),
     Signal(
         "rollout_age",
@@ -139,7 +145,7 @@ _SIGNALS = (
             'kube_pod_info{namespace="$ns"} * on (node) group_left () '
             '(1 - max by (node) (kube_node_status_condition{condition="Ready", status="true"}))'
         ),
-        absent_is_zero=True,
+        PRESENCE,
     ),
 )
 

@@ -1,30 +1,35 @@
 """Signals from a Prometheus: one range query per signal and namespace, answered as columns on one grid.
 
-The engine and verification read through it. A missing sample stays NaN; an unreachable, slow or oversized answer is
-`Unavailable`. It follows no redirects and never sends anything but queries.
+The engine and verification read through it. A missing sample stays NaN; an unreachable, slow, oversized or garbled
+answer is `Unavailable`. It follows no redirects and never sends anything but queries.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Any
 
 import httpx2
 import numpy as np
 
 from aegis.kit.errors import Invalid, Unavailable
-from aegis.telemetry.catalogue import NEWEST, SIGNALS, Signal, promql
+from aegis.telemetry.answers import Labels, read_answer, to_columns
+from aegis.telemetry.catalogue import NEWEST, PRESENCE, SIGNALS, Signal, promql
 from aegis.telemetry.series import Floats, Series
 
 SECONDS = 5.0
+PATIENCE = 30.0  # for all questions of one reading, so that an answer that trickles ends as well
 MAX_BYTES = 32 << 20
 MAX_POINTS = 10_000
 PARALLEL = 4
 MIN_WINDOW = 20
+ASSUMED_INTERVAL = 5.0
+LOOK_BACK = 600.0  # seconds of scrapes that the interval is read from
+COUNTED = "kube_deployment_spec_replicas"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +42,26 @@ class Batch:
     workloads: Mapping[str, Floats]
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    path: str
+    parameters: Mapping[str, str]
+
+
 class PrometheusSource:
-    """One Prometheus; `interval` is its scrape interval in seconds. `close()` it."""
+    """One Prometheus; `interval` is its scrape interval in seconds, 0: read from its samples. `close()` it."""
 
     def __init__(
-        self, url: str, *, interval: float = 5.0, token: str | None = None, http: httpx2.Client | None = None
+        self, url: str, *, interval: float = 0.0, token: str | None = None, http: httpx2.Client | None = None
     ) -> None:
-        if not url.startswith(("http://", "https://")):
+        if not url.startswith(("http://", "https://")) or not httpx2.URL(url).host:
             raise Invalid("bad_url", f"{url!r} is not an http(s) address", field="prometheus_url")
         self._url = url.rstrip("/")
-        self.interval = interval
+        self.interval = interval or ASSUMED_INTERVAL
+        self._interval_known = interval > 0
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        timeout = httpx2.Timeout(SECONDS, connect=2.0)
         self._http = http or httpx2.Client(
-            timeout=timeout,
+            timeout=httpx2.Timeout(SECONDS, connect=2.0),
             headers=headers,
             follow_redirects=False,
             trust_env=False,
@@ -69,15 +80,23 @@ class PrometheusSource:
 
     def newest_sample_at(self) -> float | None:
         """Unix seconds of the newest scrape of kube-state-metrics; None while there is none."""
-        result = self._ask("/api/v1/query", {"query": NEWEST})
-        return float(result[0]["value"][1]) if result else None
+        found = self._instant(NEWEST)
+        if not found:
+            return None
+        if not self._interval_known:
+            self.discover_interval()
+        return float(found[0][1][-1, 1])
 
     def discover_interval(self) -> float:
-        """The scrape interval, from the samples of the last ten minutes; keeps what was given when there are none."""
-        result = self._ask("/api/v1/query", {"query": "max(count_over_time(kube_deployment_spec_replicas[10m]))"})
-        count = float(result[0]["value"][1]) if result else 0.0
-        if count >= 2:
-            self.interval = max(1.0, round(600.0 / count))
+        """The scrape interval, as the samples of the last minutes lie apart; as before while there are too few."""
+        one = self._instant(f"topk(1, {COUNTED})")
+        if not one:
+            return self.interval
+        labels = ",".join(f"{name}={json.dumps(text)}" for name, text in one[0][0].items() if name != "__name__")
+        raw = self._instant(f"{COUNTED}{{{labels}}}[{LOOK_BACK:.0f}s]")
+        if raw and len(raw[0][1]) > 2:
+            self.interval = max(1.0, round(2 * float(np.median(np.diff(raw[0][1][:, 0])))) / 2)
+            self._interval_known = True
         return self.interval
 
     def range(
@@ -92,19 +111,17 @@ class PrometheusSource:
         """Samples at start, start + step … ≤ end (Unix seconds) of every workload in the namespace."""
         step = step or self.interval
         times = grid(start, end, step)
-        chosen = [SIGNALS[name] for name in signals or SIGNALS]
-        answers = list(self._pool.map(lambda signal: self._column(signal, namespace, times, step), chosen))
-        # Only what has replicas is a workload of ours; a name from labels alone may be anything.
-        names = sorted({name for answer in answers for name in answer})
-        values = {name: np.full((len(times), len(chosen)), np.nan) for name in names}
-        for column, (signal, answer) in enumerate(zip(chosen, answers, strict=True)):
-            for name in names:
-                if name in answer:
-                    values[name][:, column] = answer[name]
-                elif signal.absent_is_zero and answers:
-                    values[name][:, column] = 0.0
-        self._fill_zeros(chosen, values)
-        return Batch(namespace, tuple(signal.name for signal in chosen), times, values)
+        chosen = tuple(signals or SIGNALS)
+        proofs = [proof for name in chosen if (proof := SIGNALS[name].zero_with) is not None]
+        needed = list(dict.fromkeys([*chosen, PRESENCE, *proofs]))
+        answers = self._ask([_over(SIGNALS[name], namespace, self.window, times, step) for name in needed])
+        columns = {name: to_columns(one, times, step) for name, one in zip(needed, answers, strict=True)}
+        # Only what has replicas is a workload of ours: a name made of a pod's name may be anything.
+        workloads = {
+            name: np.stack([_column(signal, name, columns, times) for signal in chosen], axis=1)
+            for name in sorted(columns[PRESENCE])
+        }
+        return Batch(namespace, chosen, times, workloads)
 
     def series(
         self, entity: str, start: float, end: float, *, signals: Sequence[str] | None = None, step: float | None = None
@@ -118,56 +135,42 @@ class PrometheusSource:
             for column, signal in enumerate(batch.signals)
         }
 
-    def _fill_zeros(self, chosen: Sequence[Signal], values: Mapping[str, Floats]) -> None:
-        """`absent_is_zero` holds only where the workload was seen at all at that instant: an outage is not a zero."""
-        zero = [column for column, signal in enumerate(chosen) if signal.absent_is_zero]
-        known = [column for column, signal in enumerate(chosen) if not signal.absent_is_zero]
-        if not known:
-            return
-        for matrix in values.values():
-            seen = ~np.isnan(matrix[:, known]).all(axis=1)
-            for column in zero:
-                matrix[seen & np.isnan(matrix[:, column]), column] = 0.0
-                matrix[~seen, column] = np.nan
+    def _instant(self, query: str) -> list[tuple[Labels, Floats]]:
+        return self._ask([Question("/api/v1/query", {"query": query})])[0]
 
-    def _column(self, signal: Signal, namespace: str, times: Floats, step: float) -> dict[str, Floats]:
-        given = {
-            "query": promql(signal, namespace, self.window),
-            "start": f"{times[0]:.3f}",
-            "end": f"{times[-1]:.3f}",
-            "step": f"{step:g}",
-        }
-        found: dict[str, Floats] = {}
-        for one in self._ask("/api/v1/query_range", given):
-            name = one["metric"].get("workload")
-            if not name or not one["values"]:
-                continue
-            samples = np.array(one["values"], dtype=np.float64)
-            column = found.setdefault(name, np.full(len(times), np.nan))
-            places = np.rint((samples[:, 0] - times[0]) / step).astype(np.int64)
-            column[places] = np.where(np.isfinite(samples[:, 1]), samples[:, 1], np.nan)
-        return found
+    def _ask(self, questions: Sequence[Question]) -> list[list[tuple[Labels, Floats]]]:
+        """Every answer, in order; the first that fails fails all."""
+        given_up = threading.Event()
+        asked = [self._pool.submit(self._answer, question, given_up) for question in questions]
+        _, late = wait(asked, PATIENCE)
+        if late:
+            given_up.set()
+            for one in late:
+                one.cancel()
+            raise Unavailable("prometheus_slow", f"{self._url} did not answer within {PATIENCE:.0f} s")
+        return [one.result() for one in asked]
 
-    def _ask(self, path: str, parameters: dict[str, str]) -> list[dict[str, Any]]:
+    def _answer(self, question: Question, given_up: threading.Event) -> list[tuple[Labels, Floats]]:
+        body = bytearray()
         try:
-            with self._http.stream("POST", f"{self._url}{path}", data=parameters) as response:
-                body = b""
+            with self._http.stream("POST", self._url + question.path, data=dict(question.parameters)) as response:
                 for chunk in response.iter_bytes():
                     body += chunk
                     if len(body) > MAX_BYTES:
-                        raise Unavailable(
-                            "prometheus_too_much", f"an answer of more than {MAX_BYTES} bytes was cut off"
-                        )
+                        message = f"an answer of more than {MAX_BYTES} bytes was cut off"
+                        raise Unavailable("prometheus_too_much", message)
+                    if given_up.is_set():
+                        raise Unavailable("prometheus_slow", "the answer came too slowly")
                 status = response.status_code
         except httpx2.HTTPError as error:
             message = f"{self._url} does not answer ({type(error).__name__})"
             raise Unavailable("prometheus_unreachable", message) from None
-        return _result(status, body)
+        return read_answer(status, bytes(body))
 
 
 def grid(start: float, end: float, step: float) -> Floats:
     """start, start + step … ≤ end; raises `Invalid` for a grid that is empty or too fine."""
-    if not (math.isfinite(start) and math.isfinite(end)) or end < start or step <= 0:
+    if not (math.isfinite(start) and math.isfinite(end) and math.isfinite(step)) or end < start or step <= 0:
         raise Invalid("bad_range", "a range ends after it starts and has a positive step")
     count = int((end - start) / step + 1e-6) + 1
     if count > MAX_POINTS:
@@ -175,13 +178,22 @@ def grid(start: float, end: float, step: float) -> Floats:
     return start + step * np.arange(count, dtype=np.float64)
 
 
-def _result(status: int, body: bytes) -> list[dict[str, Any]]:
-    try:
-        document = json.loads(body)
-    except ValueError:
-        raise Unavailable("prometheus_bad_answer", f"Prometheus answered {status} and no JSON") from None
-    if status != 200 or document.get("status") != "success":
-        why = str(document.get("error", "no reason given"))[:300]
-        raise Unavailable("prometheus_failed", f"Prometheus answered {status}: {why}")
-    result: list[dict[str, Any]] = document["data"]["result"]
-    return result
+def _over(signal: Signal, namespace: str, window: int, times: Floats, step: float) -> Question:
+    given = {
+        "query": promql(signal, namespace, window),
+        "start": f"{times[0]:.3f}",
+        "end": f"{times[-1]:.3f}",
+        "step": f"{step:g}",
+    }
+    return Question("/api/v1/query_range", given)
+
+
+def _column(name: str, workload: str, columns: Mapping[str, Mapping[str, Floats]], times: Floats) -> Floats:
+    """One signal of one workload; absent is zero only where its exporter was seen, because an outage is not a zero."""
+    unknown = np.full(len(times), np.nan)
+    values = columns[name].get(workload, unknown)
+    proof = SIGNALS[name].zero_with
+    if proof is None:
+        return values
+    seen = ~np.isnan(columns[proof].get(workload, unknown))
+    return np.where(np.isnan(values), np.where(seen, 0.0, np.nan), values)

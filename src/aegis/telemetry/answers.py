@@ -1,0 +1,54 @@
+"""Prometheus' answers, parsed at the border: what is not a well-formed answer is `Unavailable`, never a crash.
+
+The Prometheus source calls it with a status and the bytes that came; a server that lies about its form, its times or
+its numbers can make samples missing and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from aegis.kit.errors import Unavailable
+from aegis.telemetry.series import Floats
+
+Labels = dict[str, str]
+
+
+def read_answer(status: int, body: bytes) -> list[tuple[Labels, Floats]]:
+    """Series of a vector or matrix answer: labels and (n, 2) of time and value; raises `Unavailable`."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Unavailable("prometheus_bad_answer", f"Prometheus answered {status} and no JSON") from None
+    if not isinstance(document, dict) or status != 200 or document.get("status") != "success":
+        why = str(document.get("error", "no reason given"))[:300] if isinstance(document, dict) else "no object"
+        raise Unavailable("prometheus_failed", f"Prometheus answered {status}: {why}")
+    try:
+        return [_series(one) for one in document["data"]["result"]]
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+        raise Unavailable("prometheus_bad_answer", "Prometheus answered in a form that is not its own") from None
+
+
+def _series(one: Any) -> tuple[Labels, Floats]:
+    pairs = one["values"] if "values" in one else [one["value"]]
+    samples = np.array(pairs, dtype=np.float64).reshape(len(pairs), 2)
+    return {str(name): str(text) for name, text in one["metric"].items()}, samples
+
+
+def to_columns(answer: Sequence[tuple[Labels, Floats]], times: Floats, step: float) -> dict[str, Floats]:
+    """Values on the grid by workload, NaN where there is no finite sample; samples off the grid are dropped."""
+    found: dict[str, Floats] = {}
+    for labels, samples in answer:
+        name = labels.get("workload")
+        if not name:
+            continue
+        column = found.setdefault(name, np.full(len(times), np.nan))
+        usable = samples[np.isfinite(samples).all(axis=1)]
+        offset = np.rint((usable[:, 0] - times[0]) / step)
+        inside = (offset >= 0) & (offset < len(times))
+        column[offset[inside].astype(np.int64)] = usable[inside, 1]
+    return found
