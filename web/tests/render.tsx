@@ -21,8 +21,10 @@ export interface Shown extends RenderResult {
 
 export function show(part: ReactNode, who: User, answer: Answer = () => ({ status: 200, body: {} })): Shown {
   const sent: Sent[] = []
-  vi.stubGlobal('fetch', async (url: string, init: RequestInit) => {
-    const one = { method: init.method ?? 'GET', path: url, body: init.body ? JSON.parse(String(init.body)) : undefined }
+  vi.stubGlobal('fetch', async (request: Request) => {
+    const { pathname, search } = new URL(request.url)
+    const text = await request.text()
+    const one = { method: request.method, path: pathname + search, body: text ? JSON.parse(text) : undefined }
     sent.push(one)
     const { status, body } = answer(one)
     return new Response(body === undefined ? null : JSON.stringify(body), { status })

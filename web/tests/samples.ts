@@ -4,7 +4,7 @@ import type { Permission, Plan, Remediation, SystemState, User } from '../src/ap
 
 export const plan = (special: Partial<Plan> = {}): Plan => ({
   diff: [{ op: 'replace', path: '/spec/replicas', from: 3, to: 4 }],
-  inverse: { action: 'scale_deployment', kind: 'Deployment', namespace: 'shop', name: 'cart', params: { replicas: 3 } },
+  inverse: { action: 'scale_deployment', namespace: 'shop', name: 'cart', params: { replicas: 3 } },
   reversible: true,
   blast_radius: { pods: 3, fraction: '3/3', service: 'cart' },
   warnings: [],
@@ -32,6 +32,7 @@ export const remediation = (special: Partial<Remediation> = {}): Remediation => 
   approval_expires_at: null,
   verdict: null,
   refusals: [],
+  result: null,
   effect_at: null,
   proposed_at: '2026-01-01T10:00:00Z',
   updated_at: '2026-01-01T10:00:00Z',

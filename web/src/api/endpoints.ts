@@ -1,14 +1,13 @@
 /** Every call this page makes, one function each. Sorting, filtering and judging are the API's work. */
 
-import { request } from './http'
+import { V1, answer, http } from './http'
 import type {
   AuditPage,
   AuthState,
   Incident,
+  IncidentPage,
   IncidentSeries,
-  IncidentSummary,
   Mode,
-  Page,
   Remediation,
   Safety,
   SystemState,
@@ -17,46 +16,66 @@ import type {
 } from './types'
 
 type Signal = AbortSignal | undefined
-const at = encodeURIComponent
 const heed = (signal: Signal) => (signal ? { signal } : {})
 
-export const authState = (signal?: Signal) => request<AuthState>('GET', '/auth/state', heed(signal))
+export const authState = (signal?: Signal) => answer<AuthState>(http.GET(`${V1}/auth/state`, heed(signal)))
 export const bootstrap = (body: { token: string; email: string; password: string }) =>
-  request<{ email: string; roles: string[] }>('POST', '/auth/bootstrap', { body })
+  answer<void>(http.POST(`${V1}/auth/bootstrap`, { body }))
 export const login = (body: { email: string; password: string }) =>
-  request<{ email: string; roles: string[] }>('POST', '/auth/login', { body })
-export const logout = () => request<void>('POST', '/auth/logout')
+  answer<void>(http.POST(`${V1}/auth/login`, { body }))
+export const logout = () => answer<void>(http.POST(`${V1}/auth/logout`))
 
-export const systemState = (signal?: Signal) => request<SystemState>('GET', '/state', heed(signal))
-export const stopActing = (reason: string) => request<Safety>('POST', '/safety/stop', { body: { reason } })
-export const resumeActing = (reason: string) => request<Safety>('POST', '/safety/resume', { body: { reason } })
+export const systemState = (signal?: Signal) => answer<SystemState>(http.GET(`${V1}/state`, heed(signal)))
+export const stopActing = (reason: string) => answer<Safety>(http.POST(`${V1}/safety/stop`, { body: { reason } }))
+export const resumeActing = (reason: string) => answer<Safety>(http.POST(`${V1}/safety/resume`, { body: { reason } }))
 export const setMode = (mode: Mode, reason: string) =>
-  request<Safety>('PUT', '/safety/mode', { body: { mode, reason } })
+  answer<Safety>(http.PUT(`${V1}/safety/mode`, { body: { mode, reason } }))
 
 export interface IncidentQuery {
   state: 'open' | 'closed' | 'all'
-  namespace?: string | undefined
   cursor?: string | undefined
-  limit?: number
+  limit: number
 }
 export const incidents = (query: IncidentQuery, signal?: Signal) =>
-  request<Page<IncidentSummary>>('GET', '/incidents', { query: { ...query }, ...heed(signal) })
-export const incident = (id: string, signal?: Signal) => request<Incident>('GET', `/incidents/${at(id)}`, heed(signal))
+  answer<IncidentPage>(http.GET(`${V1}/incidents`, { params: { query: given(query) }, ...heed(signal) }))
+export const incident = (id: string, signal?: Signal) =>
+  answer<Incident>(http.GET(`${V1}/incidents/{incident_id}`, { ...path({ incident_id: id }), ...heed(signal) }))
 export const incidentSeries = (id: string, signal?: Signal) =>
-  request<IncidentSeries>('GET', `/incidents/${at(id)}/series`, heed(signal))
+  answer<IncidentSeries>(
+    http.GET(`${V1}/incidents/{incident_id}/series`, { ...path({ incident_id: id }), ...heed(signal) }),
+  )
 export const why = (subject: string, signal?: Signal) =>
-  request<Why>('GET', '/why', { query: { subject }, ...heed(signal) })
+  answer<Why>(http.GET(`${V1}/why`, { params: { query: { subject } }, ...heed(signal) }))
 
-export const waiting = (signal?: Signal) => request<{ items: Waiting[] }>('GET', '/approvals', heed(signal))
+export const waiting = (signal?: Signal) => answer<{ items: Waiting[] }>(http.GET(`${V1}/approvals`, heed(signal)))
 export const approve = (id: string, planDigest: string) =>
-  request<Remediation>('POST', `/remediations/${at(id)}/approve`, { body: { plan_digest: planDigest } })
+  answer<Remediation>(
+    http.POST(`${V1}/remediations/{remediation_id}/approve`, {
+      ...path({ remediation_id: id }),
+      body: { plan_digest: planDigest },
+    }),
+  )
 export const reject = (id: string, planDigest: string, reason: string) =>
-  request<Remediation>('POST', `/remediations/${at(id)}/reject`, { body: { plan_digest: planDigest, reason } })
+  answer<Remediation>(
+    http.POST(`${V1}/remediations/{remediation_id}/reject`, {
+      ...path({ remediation_id: id }),
+      body: { plan_digest: planDigest, reason },
+    }),
+  )
 
 export interface AuditQuery {
   before?: number | undefined
   q?: string | undefined
-  limit?: number
+  limit: number
 }
 export const audit = (query: AuditQuery, signal?: Signal) =>
-  request<AuditPage>('GET', '/audit', { query: { ...query }, ...heed(signal) })
+  answer<AuditPage>(http.GET(`${V1}/audit`, { params: { query: given(query) }, ...heed(signal) }))
+
+const path = <Names>(names: Names) => ({ params: { path: names } })
+
+/** Only the filters that are set. */
+function given<Query extends object>(query: Query) {
+  return Object.fromEntries(Object.entries(query).filter(([, value]) => value !== undefined)) as {
+    [Name in keyof Query]: Exclude<Query[Name], undefined>
+  }
+}

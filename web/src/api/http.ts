@@ -1,49 +1,30 @@
-/** One typed request to the API: same origin, JSON both ways, and a `Problem` for every other outcome. */
+/** The API's client, typed by its own OpenAPI: same origin, JSON both ways, and a `Problem` for every other outcome. */
 
+import createClient from 'openapi-fetch'
 import { Problem } from './problem'
+import type { paths } from './schema'
 
-export const BASE = '/api/v1'
+export const V1 = '/api/v1'
 
-interface Asked {
-  query?: Record<string, string | number | undefined>
-  body?: unknown
-  signal?: AbortSignal
+export const http = createClient<paths>({
+  baseUrl: globalThis.location.origin,
+  headers: { accept: 'application/json' },
+  // The fetch of the moment of the call, not the one of the import.
+  fetch: (request) => fetch(request),
+})
+
+interface Outcome {
+  data?: unknown
+  error?: unknown
+  response: Response
 }
 
-/** The answer's body as `T`; raises `Problem`. A session cookie goes along by itself. */
-export async function request<T>(method: 'GET' | 'POST' | 'PUT', path: string, asked: Asked = {}): Promise<T> {
-  const response = await send(method, BASE + path + queryOf(asked.query), asked)
-  const body = await bodyOf(response)
-  if (!response.ok) throw Problem.of(response.status, body)
-  return body as T
-}
-
-async function send(method: string, url: string, { body, signal }: Asked): Promise<Response> {
-  const init: RequestInit = { method, credentials: 'same-origin', headers: { accept: 'application/json' } }
-  if (signal) init.signal = signal
-  if (body !== undefined) {
-    init.body = JSON.stringify(body)
-    init.headers = { accept: 'application/json', 'content-type': 'application/json' }
-  }
-  try {
-    return await fetch(url, init)
-  } catch (error) {
-    if (signal?.aborted) throw error
+/** The answer's body as `Body`, which `types.ts` says more exactly than the OpenAPI can; raises `Problem`. */
+export async function answer<Body>(asked: Promise<Outcome>): Promise<Body> {
+  const { data, error, response } = await asked.catch((reason: unknown) => {
+    if (reason instanceof DOMException && reason.name === 'AbortError') throw reason
     throw Problem.unreachable()
-  }
-}
-
-async function bodyOf(response: Response): Promise<unknown> {
-  const text = await response.text()
-  if (text === '') return undefined
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
-}
-
-function queryOf(query: Asked['query'] = {}): string {
-  const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== '')
-  return given.length ? `?${new URLSearchParams(given.map(([name, value]) => [name, String(value)]))}` : ''
+  })
+  if (!response.ok) throw Problem.of(response.status, error)
+  return data as Body
 }

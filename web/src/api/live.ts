@@ -4,7 +4,7 @@
  */
 
 import { create } from 'zustand'
-import { BASE } from './http'
+import { V1 } from './http'
 
 /** `polling`: answers come, events do not. `offline`: nothing comes. */
 export type Link = 'connecting' | 'live' | 'polling' | 'offline'
@@ -80,7 +80,7 @@ export function unanswered(): void {
 }
 
 function openStream(): EventSource {
-  return new EventSource(`${BASE}/events`)
+  return new EventSource(`${V1}/events`)
 }
 
 function idOf(event: MessageEvent<string>): string | null {

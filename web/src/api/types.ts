@@ -1,8 +1,23 @@
-/** The API's answers as this page reads them; the names are the API's own. Written by hand after /api/v1/openapi.json. */
+/**
+ * The API's answers as this page reads them: the types generated from its OpenAPI, with names, and with the documents
+ * that the API passes through (plan, decision, evidence, samples) spelled out. A field that the API renames is an error here.
+ */
 
-export type Mode = 'observe' | 'approve' | 'auto'
+import type { components } from './schema'
+
+type Answers = components['schemas']
+/** `Base` with some of its fields said more exactly; naming a field it does not have is an error. */
+type Exactly<Base, Said extends Partial<Record<keyof Base, unknown>>> = Omit<Base, keyof Said> & Said
+
+export type Json = null | boolean | number | string | Json[] | { [name: string]: Json }
+type Document = { [name: string]: Json }
+
+export type Mode = Answers['SafetyAnswer']['mode']
+export type IncidentState = Answers['IncidentSummary']['state']
+export type RemediationState = Answers['State']
+export type MarkKind = Answers['Mark']['kind']
 export type Severity = 'low' | 'medium' | 'high' | 'critical'
-export type IncidentState = 'open' | 'mitigating' | 'escalated' | 'resolved'
+export type Outcome = 'helped' | 'no_effect' | 'harmed' | 'inconclusive'
 export type Permission =
   | 'state:read'
   | 'incidents:read'
@@ -15,97 +30,33 @@ export type Permission =
   | 'safety:stop'
   | 'safety:write'
   | 'users:write'
-export type RemediationState =
-  | 'proposed'
-  | 'denied'
-  | 'awaiting_approval'
-  | 'rejected'
-  | 'expired'
-  | 'approved'
-  | 'ready'
-  | 'executing'
-  | 'executed'
-  | 'failed'
-  | 'unknown'
-  | 'verifying'
-  | 'helped'
-  | 'no_effect'
-  | 'harmed'
-  | 'inconclusive'
-  | 'undoing'
-  | 'undone'
-  | 'undo_failed'
-  | 'closed'
-export type Outcome = 'helped' | 'no_effect' | 'harmed' | 'inconclusive'
-export type Json = null | boolean | number | string | Json[] | { [name: string]: Json }
 
-export interface User {
-  email: string
-  roles: string[]
-  permissions: Permission[]
-}
+// --- people and the system ---------------------------------------------------------------------------------------
 
-export interface AuthState {
-  first_admin_needed: boolean
-  user: User | null
-}
+export type User = Exactly<Answers['Myself'], { permissions: Permission[] }>
+export type AuthState = Exactly<Answers['AuthState'], { user: User | null }>
+export type Safety = Answers['SafetyAnswer']
+export type Process = Answers['ProcessAnswer']
+export type SystemState = Answers['StateAnswer']
 
-export interface Safety {
-  mode: Mode
-  stopped: boolean
-  epoch: number
-  changed_at: string
-  changed_by: string
-  reason: string
-}
+// --- incidents ---------------------------------------------------------------------------------------------------
 
-export interface Process {
-  name: string
-  instance: string
-  status: 'ok' | 'degraded' | 'down'
-  detail: string
-  seen_at: string | null
-}
-
-export interface SystemState extends Safety {
-  version: string
-  now: string
-  sandbox: boolean
-  counts: {
-    open_incidents: number
-    awaiting_approval: number
-    acted_24h: number
-    helped_24h: number
-    undone_24h: number
-    refused_24h: number
-  }
-  processes: Process[]
-}
-
-export interface IncidentSummary {
-  id: string
-  entity: string
-  namespace: string
-  class: string
-  probability: number
-  severity: Severity
-  state: IncidentState
-  sentence: string
-  opened_at: string
-  first_abnormal_at: string
-  last_abnormal_at: string
-  closed_at: string | null
-  remediation_state: RemediationState | null
-}
+type Known = { severity: Severity; remediation_state: RemediationState | null }
+export type IncidentSummary = Exactly<Answers['IncidentSummary'], Known>
+export type IncidentPage = Exactly<Answers['IncidentPage'], { items: IncidentSummary[] }>
+export type TimelineEvent = Exactly<Answers['EventDocument'], { data: Document }>
+export type Alert = Answers['AlertDocument']
+export type Why = Answers['WhyAnswer']
+export type Mark = Answers['Mark']
 
 export interface Evidence {
   signal: string
   unit: string
   value: number | null
-  expected: number | null
-  low: number | null
-  high: number | null
-  share: number | null
+  expected?: number | null
+  low?: number | null
+  high?: number | null
+  share?: number | null
 }
 
 export interface Diagnosis {
@@ -114,29 +65,30 @@ export interface Diagnosis {
   abstained: boolean
   reasons: string[]
   alternatives: { class: string; probability: number }[]
-  model_version?: string
 }
 
-export interface TimelineEvent {
-  at: string
-  stage: string
-  title: string
-  detail: string
-  data: { [name: string]: Json }
-  audit_position: number | null
+export type Incident = Exactly<
+  Answers['IncidentDocument'],
+  Known & {
+    evidence: Evidence[]
+    diagnosis: Diagnosis | null
+    timeline: TimelineEvent[]
+    remediations: Remediation[]
+  }
+>
+
+export interface SignalSeries {
+  unit: string
+  values: (number | null)[]
+  expected: (number | null)[] | null
+  low: (number | null)[] | null
+  high: (number | null)[] | null
 }
 
-export interface Alert {
-  id: string
-  name: string
-  severity: string
-  status: string
-  labels: Record<string, string>
-  annotations: Record<string, string>
-  starts_at: string
-  ends_at: string | null
-  count: number
-}
+/** Columns: every signal has one value per time; times are Unix seconds. */
+export type IncidentSeries = Exactly<Answers['SeriesDocument'], { signals: Record<string, SignalSeries> }>
+
+// --- remediations ------------------------------------------------------------------------------------------------
 
 export interface DiffStep {
   op: string
@@ -145,35 +97,26 @@ export interface DiffStep {
   to?: Json
 }
 
+/** The action that restores what was; its target is the plan's own where it is not named. */
 export interface Inverse {
   action: string
-  kind: string
-  namespace: string
-  name: string
-  params: { [name: string]: Json }
+  namespace?: string
+  name?: string
+  params: Document
 }
 
 export interface Plan {
   diff: DiffStep[]
   inverse: Inverse | null
   reversible: boolean
-  blast_radius: { [name: string]: Json }
+  blast_radius: Document
   warnings: string[]
 }
 
 export interface Decision {
   effect: 'allow' | 'deny'
-  code: string
   sentence: string
   policies: { id: string; effect: string; rule: string }[]
-  nearest?: string | null
-}
-
-export interface Approval {
-  by: string
-  verdict: 'approve' | 'reject'
-  reason: string
-  at: string
 }
 
 export interface Measure {
@@ -185,108 +128,23 @@ export interface Measure {
   better: boolean | null
 }
 
-export interface Verdict {
-  verdict: Outcome | null
-  sentence: string
-  measures: Measure[]
-}
+export type Verdict = Exactly<Answers['VerdictDocument'], { verdict: Outcome | null; measures: Measure[] }>
 
-export interface Reason {
-  code: string
-  sentence: string
-}
-
-export interface HistoryStep {
-  state: RemediationState
-  at: string
-  by: string
-  reason: string
-  audit_position: number | null
-}
-
-export interface Remediation {
-  id: string
-  incident_id: string | null
-  undo_of: string | null
-  state: RemediationState
-  close: 'resolved' | 'escalated' | 'refused' | null
-  action: string
-  target: { kind: string; namespace: string; name: string }
-  params: { [name: string]: Json }
-  requested_by: string
-  by_hand: boolean
-  sentence: string
-  expected_effect: { [name: string]: Json } | null
-  confidence: number
+type Spelled = {
+  params: Document
+  expected_effect: Document | null
   plan: Plan | null
-  plan_digest: string | null
   decision: Decision | null
-  approvals: { needed: number; got: Approval[] }
-  approval_expires_at: string | null
   verdict: Verdict | null
-  refusals: Reason[]
-  effect_at: string | null
-  proposed_at: string
-  updated_at: string
-  history: HistoryStep[]
 }
+export type Remediation = Exactly<Answers['RemediationDocument'], Spelled>
+export type Waiting = Exactly<Answers['Waiting'], Spelled & { incident: IncidentSummary | null }>
 
-export interface Incident extends IncidentSummary {
-  confidence: number
-  score: number
-  evidence: Evidence[]
-  diagnosis: Diagnosis | null
-  recommendation: string
-  timeline: TimelineEvent[]
-  remediations: Remediation[]
-  alerts: Alert[]
-}
+// --- the record --------------------------------------------------------------------------------------------------
 
-export type Waiting = Remediation & { incident: IncidentSummary | null }
-
-export interface SignalSeries {
-  unit: string
-  values: (number | null)[]
-  expected: (number | null)[] | null
-  low: (number | null)[] | null
-  high: (number | null)[] | null
-}
-
-export type MarkKind = 'first_abnormal' | 'detected' | 'effect' | 'verdict' | 'undone'
-
-export interface Mark {
-  at: number
-  kind: MarkKind
-  label: string
-}
-
-/** Columns: every signal has one value per time; times are Unix seconds. */
-export interface IncidentSeries {
-  times: number[]
-  signals: Record<string, SignalSeries>
-  marks: Mark[]
-}
-
-export interface Why {
-  subject: string
-  sentence: string
-  chain: { at: string; stage: string; sentence: string }[]
-  blockers: Reason[]
-}
-
-export interface AuditItem {
-  position: number
-  entry: { v: number; kind: string; at: string; actor: string; subject: string; data: { [name: string]: Json } }
-  leaf: string
-  recorded_at: string
-}
-
-export interface Page<Item> {
-  items: Item[]
-  next_cursor: string | null
-}
-
-export interface AuditPage {
-  items: AuditItem[]
-  next_before: number | null
-}
+/** `entry` is `subject:verb`, when, by whom, about what, with data. */
+export type AuditItem = Exactly<
+  Answers['EntryAnswer'],
+  { entry: { v: number; kind: string; at: string; actor: string; subject: string; data: Document } }
+>
+export type AuditPage = Exactly<Answers['EntryPage'], { items: AuditItem[] }>

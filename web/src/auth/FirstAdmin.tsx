@@ -54,7 +54,7 @@ export function FirstAdmin() {
           spellCheck={false}
           required
           value={account.token}
-          error={field === 'token'}
+          error={field === '/token'}
           onChange={(event) => change('token', event.currentTarget.value)}
         />
         <TextInput
@@ -64,7 +64,7 @@ export function FirstAdmin() {
           autoComplete="username"
           required
           value={account.email}
-          error={field === 'email'}
+          error={field === '/email'}
           onChange={(event) => change('email', event.currentTarget.value)}
         />
         <PasswordInput
@@ -74,7 +74,7 @@ export function FirstAdmin() {
           autoComplete="new-password"
           required
           value={account.password}
-          error={field === 'password'}
+          error={field === '/password'}
           onChange={(event) => change('password', event.currentTarget.value)}
         />
         <Refused error={making.error} />

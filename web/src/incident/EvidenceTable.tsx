@@ -38,14 +38,16 @@ export function EvidenceTable({ evidence }: { evidence: Evidence[] }) {
                 <td className="number">
                   <strong>{amount(one.value, one.unit)}</strong>
                 </td>
-                <td className="number">{one.expected === null ? 'not known' : amount(one.expected, one.unit)}</td>
+                <td className="number">
+                  {typeof one.expected === 'number' ? amount(one.expected, one.unit) : 'not known'}
+                </td>
                 <td className={`number ${css.some}`}>
-                  {one.low === null || one.high === null
-                    ? 'not known'
-                    : `${amount(one.low, one.unit)} – ${amount(one.high, one.unit)}`}
+                  {typeof one.low === 'number' && typeof one.high === 'number'
+                    ? `${amount(one.low, one.unit)} – ${amount(one.high, one.unit)}`
+                    : 'not known'}
                 </td>
                 <td>
-                  <Share share={one.share} />
+                  <Share share={one.share ?? null} />
                 </td>
               </tr>
             ))}

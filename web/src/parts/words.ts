@@ -130,6 +130,7 @@ export function pathName(step: DiffStep): string {
 }
 
 export function inverseName(inverse: Inverse): string {
+  const target = inverse.namespace && inverse.name ? `${inverse.namespace} / ${inverse.name}` : ''
   const given = Object.entries(inverse.params).map(([name, value]) => `${opened(name)} ${plain(value)}`)
-  return [`${actionName(inverse.action)} ${inverse.namespace} / ${inverse.name}`, ...given].join(', ')
+  return [target ? `${actionName(inverse.action)} ${target}` : actionName(inverse.action), ...given].join(', ')
 }

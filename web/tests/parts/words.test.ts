@@ -20,7 +20,6 @@ describe('words', () => {
     expect(
       inverseName({
         action: 'scale_deployment',
-        kind: 'Deployment',
         namespace: 'shop',
         name: 'cart',
         params: { replicas: 3 },
