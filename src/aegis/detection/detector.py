@@ -56,6 +56,9 @@ def fit(frame: Frame, settings: Settings | None = None) -> EntityModel:
     bases, gaps = track(flat, frame.interval, settings.slow_seconds)
     departures = flat - bases
     filled = carry_forward(departures, np.zeros(flat.shape[1]))
+    # A restart moves facts, the rollout's age above all, further than training ever saw, and they stay there: what
+    # was learnt from their noise would bend every later forecast.
+    filled[:, np.isin(frame.names, settings.context)] = 0.0
     forecast, honest = fit_forecast(filled, min(settings.lags, max(1, len(frame) // 20)), settings.ridge)
     scored = ~scaler.unseen & ~np.isin(frame.names, settings.context)
     noise = np.where(scaler.constant, 1.0, np.maximum(_spread(departures - honest), NOISE_FLOOR))

@@ -22,7 +22,7 @@ class Settings:
     """How one entity is watched.
 
     budget_per_day  false alerts a day and entity that people accept; sets the threshold of the p-value
-    context         signals that help the forecast but never count as evidence
+    context         signals that explain: they are never evidence, and no forecast is made from them
     worse           signal -> which way is bad ("up", "down", "both"; default "both"): a fall in latency is no fault
     lags, ridge     of the joint autoregressive forecast (flat in both)
     smoothing       weights of the three exponential averages of the score

@@ -119,6 +119,22 @@ def test_a_change_in_the_harmless_direction_or_of_a_context_signal_is_no_anomaly
     assert first_abnormal(watch(model, scaled)) is None
 
 
+def test_a_fact_that_jumps_with_the_cure_and_stays_there_does_not_prolong_the_episode(later: Frame) -> None:
+    training = aging(healthy(2 * HOUR, seed=1), 86_400.0)
+    cured = aging(changed(later, "error_ratio", FAULT, 0.2).rows(0, FAULT + 60), 86_400.0 + 2 * HOUR * INTERVAL)
+    fresh = aging(later.rows(FAULT + 60, TEST), 0.0)
+    frame = Frame(later.times, np.vstack([cured.values, fresh.values]), training.names, INTERVAL)
+    readings = watch(fit(training, WORSE), frame)
+    assert readings[FAULT + 59].abnormal
+    assert not any(reading.abnormal for reading in readings[FAULT + 60 + 48 :])
+
+
+def aging(frame: Frame, since: float) -> Frame:
+    """`frame` with the age of its rollout, a fact that grows with time and restarts at 0."""
+    age = since + np.arange(len(frame), dtype=np.float64) * INTERVAL
+    return Frame(frame.times, np.column_stack([frame.values, age]), (*frame.names, "rollout_age"), INTERVAL)
+
+
 def test_missing_samples_never_raise_an_alarm(model: EntityModel, later: Frame) -> None:
     holes = later.values.copy()
     holes[FAULT : FAULT + 60] = np.nan
