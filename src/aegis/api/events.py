@@ -139,10 +139,11 @@ def encode(payload: str) -> bytes | None:
         note = json.loads(payload)
     except ValueError:
         return None
-    if not isinstance(note, dict) or note.get("event") not in TOPICS:
+    topic = note.get("event") if isinstance(note, dict) else None
+    if not isinstance(topic, str) or topic not in TOPICS:
         return None
     data = {"id": note["id"]} if "id" in note else {}
-    return f"event: {note['event']}\ndata: {json.dumps(data)}\n\n".encode()
+    return f"event: {topic}\ndata: {json.dumps(data)}\n\n".encode()
 
 
 def add_routes(app: FastAPI, live: Live) -> None:

@@ -20,6 +20,7 @@ from aegis.api.problems import no_such_route
 from aegis.kit.errors import AegisError, Invalid
 from aegis.kit.strict_json import Json, loads
 
+API = "/api/"
 MAX_BYTES = 1 << 20
 MAX_BYTES_OF_STRANGERS = 16 << 10
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -47,7 +48,8 @@ class Route(APIRoute):
 
         async def handle(request: Request) -> Response:
             await self._admit(request)
-            self._check_query(request)
+            if self.path.startswith(API):  # what stands in a page's address is the page's own
+                self._check_query(request)
             try:
                 return await inner(_Strict(request, max_bytes))
             except HTTPException as error:
