@@ -14,14 +14,16 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import numpy as np
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from aegis.kit.clock import to_epoch
-from aegis.sandbox.metrics.store import SeriesStore
-from aegis.sandbox.promql.evaluate import Floats, Vector, evaluate, matches
-from aegis.sandbox.promql.parser import BadQuery, Selector, duration, parse
+from aegis.sandbox.metrics.store import Samples, SeriesStore
+from aegis.sandbox.promql.evaluate import evaluate, matches, raw_samples
+from aegis.sandbox.promql.parser import BadQuery, Selector, Text, duration, parse
+from aegis.sandbox.promql.values import Floats, Vector
 from aegis.sandbox.world import Sandbox
 
 MAX_POINTS = 11_000  # Prometheus' own limit
@@ -59,15 +61,17 @@ class _Api:
         given = await _parameters(request)
         try:
             at = self._time(given.get("time"), self._now())
-            value = evaluate(self._store, parse(_needed(given, "query")), np.array([at]))
+            node = parse(_needed(given, "query"))
+            if isinstance(node, Selector) and node.window is not None:
+                return _ok({"resultType": "matrix", "result": _raw(raw_samples(self._store, node, at))})
+            if isinstance(node, Text):
+                return _ok({"resultType": "string", "result": [at, node.value]})
+            value = await run_in_threadpool(evaluate, self._store, node, np.array([at]))
         except BadQuery as error:
             return _bad(error)
         if isinstance(value, Vector):
-            result = [
-                {"metric": labels, "value": [at, _text(row[0])]}
-                for labels, row in zip(value.labels, value.values, strict=True)
-                if not math.isnan(row[0])
-            ]
+            rows = zip(value.labels, value.values[:, 0], value.here[:, 0], strict=True)
+            result = [{"metric": labels, "value": [at, _text(one)]} for labels, one, here in rows if here]
             return _ok({"resultType": "vector", "result": result})
         return _ok({"resultType": "scalar", "result": [at, _text(value[0])]})
 
@@ -81,16 +85,18 @@ class _Api:
             if (end - start) / step > MAX_POINTS:
                 raise BadQuery("exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the step.")
             times = start + step * np.arange(int((end - start) / step + 1e-9) + 1, dtype=np.float64)
-            value = evaluate(self._store, parse(_needed(given, "query")), times)
+            value = await run_in_threadpool(evaluate, self._store, parse(_needed(given, "query")), times)
         except BadQuery as error:
             return _bad(error)
         if not isinstance(value, Vector):
-            value = Vector([{}], value[None, :])
+            value = Vector([{}], value[None, :], np.ones((1, len(times)), dtype=np.bool_))
         return _ok({"resultType": "matrix", "result": _matrix(value, times)})
 
     async def series(self, request: Request) -> Response:
         given = await _parameters(request, several="match[]")
         try:
+            if not given["match[]"]:
+                raise BadQuery("no match[] parameter provided")
             found = [one for text in given["match[]"] for one in self._select(text)]
         except BadQuery as error:
             return _bad(error)
@@ -188,12 +194,17 @@ def _step(text: str) -> float:
 
 def _matrix(value: Vector, times: Floats) -> list[dict[str, Any]]:
     result = []
-    stamps = times.tolist()
-    for labels, row in zip(value.labels, value.values.tolist(), strict=True):
-        values = [[at, _text(sample)] for at, sample in zip(stamps, row, strict=True) if sample == sample]
-        if values:
-            result.append({"metric": labels, "values": values})
+    for labels, row, here in zip(value.labels, value.values, value.here, strict=True):
+        if here.any():
+            pairs = zip(times[here].tolist(), row[here].tolist(), strict=True)
+            result.append({"metric": labels, "values": [[at, _text(sample)] for at, sample in pairs]})
     return result
+
+
+def _raw(samples: Samples) -> list[dict[str, Any]]:
+    """The samples of a range selector as they are."""
+    labels = [{"__name__": one.name, **one.labels} for one in samples.series]
+    return _matrix(Vector(labels, samples.values, ~np.isnan(samples.values)), samples.times)
 
 
 def _text(value: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -105,7 +106,10 @@ def parse(query: str) -> Node:
     if len(query) > MAX_QUERY:
         raise BadQuery(f"a query has at most {MAX_QUERY} characters")
     parser = _Parser(query)
-    tree = parser.expression(0)
+    try:
+        tree = parser.expression(0)
+    except RecursionError:
+        raise BadQuery("parse error: nested too deeply") from None
     parser.end()
     return tree
 
@@ -184,15 +188,22 @@ class _Parser:
             include = self._labels() if self._peek() == "(" else ()
         return returns_bool, on, ignoring, group, include
 
+    def _listed(self, opening: str, closing: str) -> Iterator[None]:
+        """Once for each item of a list with commas between and, as in Prometheus, perhaps one behind."""
+        self._take(opening)
+        while self._peek() != closing:
+            yield
+            if self._peek() != closing:
+                self._take(",")
+        self._take(closing)
+
     def _labels(self) -> tuple[str, ...]:
-        self._take("(")
-        found: list[str] = []
-        while self._peek() != ")":
-            found.append(self._next())
-            if self._peek() == ",":
-                self.at += 1
-        self._take(")")
-        return tuple(found)
+        return tuple(self._name() for _ in self._listed("(", ")"))
+
+    def _name(self) -> str:
+        if self._kind() != "name":
+            self._fail(f"unexpected {self._peek() or 'end of input'!r}, expected a label name")
+        return self._next()
 
     def _unary(self) -> Node:
         if self._peek() in ("-", "+"):
@@ -232,7 +243,10 @@ class _Parser:
             self.at += 1
             return Text(_unquote(value))
         if value == "{":
-            return Selector(None, self._matchers())
+            matchers = self._matchers()
+            if not any(_needs_text(one) for one in matchers):
+                self._fail("a selector without a name needs one matcher that does not match the empty text")
+            return Selector(None, matchers)
         if kind != "name":
             self._fail(f"unexpected {value or 'end of input'!r}")
         self.at += 1
@@ -247,7 +261,7 @@ class _Parser:
         arguments = self._arguments()
         if self._peek() in ("by", "without"):
             labels, without = self._grouping((), without=False)
-        if len(arguments) not in (1, 2):
+        if len(arguments) != 1 + (function in ("topk", "bottomk")):
             self._fail(f"wrong number of arguments for {function}")
         return Aggregate(function, arguments[-1], labels, without, arguments[0] if len(arguments) == 2 else None)
 
@@ -258,27 +272,25 @@ class _Parser:
         return labels, without
 
     def _arguments(self) -> tuple[Node, ...]:
-        self._take("(")
-        found: list[Node] = []
-        while self._peek() != ")":
-            found.append(self.expression(0))
-            if self._peek() == ",":
-                self.at += 1
-        self._take(")")
-        return tuple(found)
+        return tuple(self.expression(0) for _ in self._listed("(", ")"))
 
     def _matchers(self) -> tuple[Matcher, ...]:
-        self._take("{")
         found: list[Matcher] = []
-        while self._peek() != "}":
-            label, op, value = self._next(), self._next(), self._next()
+        for _ in self._listed("{", "}"):
+            label, op, value = self._name(), self._next(), self._next()
             if op not in ("=", "!=", "=~", "!~") or value[:1] not in ("'", '"'):
                 self._fail("a label matcher is label, operator and a quoted value")
             found.append(Matcher(label, op, _unquote(value)))
-            if self._peek() == ",":
-                self.at += 1
-        self._take("}")
         return tuple(found)
+
+
+def _needs_text(one: Matcher) -> bool:
+    if one.op in ("=", "!="):
+        return (one.value == "") is (one.op == "!=")
+    try:
+        return (re.fullmatch(one.value, "") is None) is (one.op == "=~")
+    except re.error as error:
+        raise BadQuery(f"invalid regular expression {one.value!r}: {error}") from None
 
 
 def _unquote(text: str) -> str:
