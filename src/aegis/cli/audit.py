@@ -84,13 +84,20 @@ def verify(
     """Export the record and check it with `aegis-verify`; names the first bad entry. Exit code 1 when there is one."""
     with tempfile.TemporaryDirectory(prefix="aegis-verify-") as directory:
         log, marks, line = (Path(directory) / name for name in ("export.ndjson", "checkpoints.ndjson", "audit.vkey"))
+        # The log grows meanwhile: what is checked has to cover the checkpoints, so the checkpoints are taken first.
+        checkpoints(marks) if witness is None else _copy(witness, marks)
         export(log)
-        if witness is None:
-            checkpoints(marks)
         if key_file is None:
             key(line)
-        code = aegis_verify.main([str(log), "--checkpoints", str(witness or marks), "--key", str(key_file or line)])
+        code = aegis_verify.main([str(log), "--checkpoints", str(marks), "--key", str(key_file or line)])
     raise typer.Exit(code)
+
+
+def _copy(witness: Path, to: Path) -> None:
+    try:
+        to.write_bytes(witness.read_bytes())
+    except OSError as error:
+        raise Invalid("witness_unreadable", f"{witness} cannot be read ({error.strerror})") from None
 
 
 def _write(text: str, output: Path | None) -> None:
