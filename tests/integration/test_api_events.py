@@ -95,6 +95,18 @@ def test_whoever_is_locked_out_stops_seeing(shared_api: Api, monkeypatch: pytest
         assert [event for event, _ in stream] in ([], ["state"])  # and then it ends
 
 
+def test_a_lost_listener_ends_the_streams_and_listens_again(shared_api: Api) -> None:
+    client = shared_api.as_("viewer")
+    with watching(client) as stream:
+        with shared_api.database.begin() as conn:
+            kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'aegis-listen'"
+            conn.exec_driver_sql(f"{kill} AND datname = current_database()")
+        assert list(stream) == []  # ended: something may have been missed
+    with watching(client) as stream:
+        incident = shared_api.incident()
+        assert next(stream) == ("incident", f'{{"id": "{incident.id}"}}')
+
+
 def test_a_heartbeat_keeps_the_line_open(shared_api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "HEARTBEAT_SECONDS", 0.02)
     with shared_api.as_("viewer").stream("GET", "/events") as answer:
