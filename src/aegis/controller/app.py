@@ -18,9 +18,11 @@ from aegis.controller.loop import Loop
 from aegis.controller.reconcile import advance_all
 from aegis.controller.safety import push_quietly
 from aegis.controller.sense import Senses
-from aegis.kit.errors import AegisError
-from aegis.storage import processes
+from aegis.kit.errors import AegisError, Unavailable
+from aegis.storage import processes, safety
 from aegis.storage.processes import Process
+from aegis.storage.remediations import SYSTEM
+from aegis.storage.sequencer import HISTORY_CHANGED
 
 log = structlog.get_logger()
 BEAT_FORGOTTEN = timedelta(hours=1)
@@ -38,15 +40,15 @@ class Controller:
         self.senses = Senses(self.loop)
 
     def sense(self) -> bool:
-        """Look at the newest sample; an engine or source that does not answer is a degraded loop, not a dead one."""
+        """Look at the newest sample; somebody who does not answer is a degraded loop, not a dead one."""
         try:
             fresh = self.senses.look()
         except AegisError as error:
-            if self.problems.get("engine") != error.message:
+            if self.problems.get("sense") != error.message:
                 log.warning("sense:failed", code=error.code, detail=error.message)
-            self.problems["engine"] = error.message
+            self.problems["sense"] = error.message
             return False
-        self.problems.pop("engine", None)
+        self.problems.pop("sense", None)
         return fresh
 
     def reconcile(self) -> int:
@@ -63,8 +65,23 @@ class Controller:
         return pushed
 
     def sequence(self) -> int:
-        """Give new audit entries their positions and checkpoint them; returns how many were ordered."""
-        return self.loop.sequencer.run_once()
+        """Give new audit entries their positions and checkpoint them; returns how many were ordered.
+
+        Raises `Unavailable` while that cannot be done: nothing acts then, because no intent gets a position. A history
+        that was changed does not get well by itself: the mode falls to observe until a person has looked (P7).
+        """
+        try:
+            return self.loop.sequencer.run_once()
+        except Unavailable as error:
+            if error.code == HISTORY_CHANGED:
+                self._fall_to_observe(error.message)
+            raise
+
+    def _fall_to_observe(self, why: str) -> None:
+        with self.loop.database.begin() as conn:
+            if safety.read(conn).mode != "observe":
+                safety.set_mode(conn, mode="observe", by=SYSTEM, reason=why, now=self.loop.clock.now())
+                log.error("safety:fell_to_observe", detail=why)
 
     def beat(self) -> None:
         """Say that this controller lives, what it lacks, and how engine and executor are: nobody else asks them."""
@@ -84,8 +101,10 @@ class Controller:
             health = ask()
         except AegisError as error:
             return name, ("down", error.message)
-        bad = [f"{check['name']}: {check['detail']}" for check in health.get("checks", []) if check["status"] != "ok"]
-        return name, (str(health.get("status", "down")), "; ".join(bad))
+        checks = health.get("checks", [])
+        bad = [f"{check['name']}: {check['detail']}" for check in checks if check["status"] != "ok"]
+        learnt = [check["detail"] for check in checks if check["name"] == "models"]
+        return name, (str(health.get("status", "down")), "; ".join(bad or learnt))
 
     def turn(self) -> bool:
         """Everything once, in the order of the loop: for tests and the tour, which have no threads."""

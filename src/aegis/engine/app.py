@@ -167,14 +167,13 @@ def create_app(deps: Deps) -> FastAPI:
     def health() -> dict[str, Any]:
         try:
             newest = deps.source.newest_sample_at()
-            check = {
-                "name": "prometheus",
-                "status": "ok" if newest else "degraded",
-                "detail": f"newest sample {newest}",
-            }
+            source = ("ok" if newest else "degraded", f"newest sample {newest}")
         except AegisError as error:
-            check = {"name": "prometheus", "status": "down", "detail": error.message}
-        return {"status": "ok" if check["status"] == "ok" else "degraded", "checks": [check]}
+            source = ("down", error.message)
+        trained, known = watch.progress()
+        learnt = f"{trained} of {known} workloads have a model"
+        checks = [_check("prometheus", *source), _check("models", "ok", learnt)]
+        return {"status": "ok" if source[0] == "ok" else "degraded", "checks": checks}
 
     @app.get("/health/ping")
     def ping() -> dict[str, str]:
@@ -185,6 +184,10 @@ def create_app(deps: Deps) -> FastAPI:
         return Response(generate_latest(metrics), media_type="text/plain; version=0.0.4")
 
     return app
+
+
+def _check(name: str, status: str, detail: str) -> dict[str, str]:
+    return {"name": name, "status": status, "detail": detail}
 
 
 def _namespaces(names: list[str]) -> list[str]:

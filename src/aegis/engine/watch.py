@@ -182,6 +182,12 @@ class Watch:
             "features": found,
         }
 
+    def progress(self) -> tuple[int, int]:
+        """How many of the watched workloads have a model, and how many there are."""
+        with self._lock:
+            watched = [one for known in self._namespaces.values() for one in known.workloads.values()]
+            return sum(one.version is not None for one in watched), len(watched)
+
     def trained(self, entity: str) -> bool:
         _, namespace, name = entity.split("/")
         with self._lock:
