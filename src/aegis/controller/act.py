@@ -6,6 +6,8 @@ Invariants
    answer there (P4).
 3. Nothing is retried whose outcome is unknown; it is read back until the journal says what happened, or a person is
    called.
+4. "Nothing was touched" is recorded only once the executor has promised never to begin it, however late a request
+   that is still on its way arrives.
 """
 
 from __future__ import annotations
@@ -15,19 +17,33 @@ from typing import Any
 
 from aegis.actions.client import ActionRefused, NotApplied, Outcome, OutcomeUnknown
 from aegis.actions.plan import Plan, plan_digest
+from aegis.actions.refusals import Refusal as ExecutorRefusal
 from aegis.actions.ticket import mint_decision
 from aegis.controller import gate
-from aegis.controller.decide import denied, plan_now
+from aegis.controller.close import closed
+from aegis.controller.decide import denied, plan_now, refused
 from aegis.controller.loop import Commit, Later, Loop, Move, always
 from aegis.kit.clock import parse_rfc3339
 from aegis.kit.crash import crash_point
 from aegis.remediation.guards import Reason, Refusal
-from aegis.remediation.states import State
+from aegis.remediation.states import Close, State
 from aegis.storage import audit, incidents, remediations, safety
 from aegis.storage.database import Connection
 from aegis.storage.remediations import Remediation
+from aegis.storage.safety import Safety
 
 RETRY = timedelta(seconds=2)
+# Refusals that pass by themselves: the executor is busy, or has not heard of the newest epoch yet.
+PASSING = frozenset(
+    {
+        ExecutorRefusal.STALE_EPOCH,
+        ExecutorRefusal.SAFETY_UNKNOWN,
+        ExecutorRefusal.TARGET_BUSY,
+        ExecutorRefusal.TOO_MANY_IN_FLIGHT,
+        ExecutorRefusal.NAMESPACE_RATE,
+        ExecutorRefusal.TOTAL_RATE,
+    }
+)
 
 
 def prepare(loop: Loop, item: Remediation) -> Commit:
@@ -48,7 +64,7 @@ def prepare(loop: Loop, item: Remediation) -> Commit:
             shortage = remediations.take_budget(conn, wanted, now=now)
             refusals = [Refusal(Reason.BUDGET_EXHAUSTED, shortage.sentence)] if shortage else []
         if refusals:
-            return denied(refusals, stage="act", data=verdict.audit())
+            return refused(loop, locked, refusals, stage="act", data=verdict.audit())
         changes = {"plan": planned.document(), "decision": verdict.document(), "epoch": verdict.safety.epoch}
         return Move(
             to=State.READY,
@@ -70,7 +86,7 @@ def commit_intent(loop: Loop, item: Remediation) -> Commit:
         refusals = [one for one in verdict.refusals if one.code is not Reason.BUDGET_EXHAUSTED]
         refusals = refusals or _unapproved(verdict)
         if refusals:
-            return denied(refusals, stage="act", data=verdict.audit())
+            return refused(loop, locked, refusals, stage="act", data=verdict.audit())
         return Move(
             to=State.EXECUTING,
             reason="intent recorded",
@@ -106,10 +122,9 @@ def act(loop: Loop, item: Remediation) -> Commit:
     with loop.database.begin() as conn:
         state = safety.read(conn)
         approvers = gate.approvers(conn, item)
-    if state.stopped or state.epoch != item.epoch:
-        why = "the kill switch is on" if state.stopped else "policy, roles or mode changed since the intent"
-        code = Reason.STOPPED if state.stopped else Reason.EPOCH_CHANGED
-        return always(_untouched(Refusal(code, f"{why}: nothing was sent")))
+    outdated = _outdated(loop, item, state)
+    if outdated is not None:
+        return always(_withdrawn(loop, item, outdated))
     ticket = mint_decision(
         loop.decision_key,
         item.bound_action(),
@@ -125,6 +140,25 @@ def act(loop: Loop, item: Remediation) -> Commit:
     return always(_submit(loop, item, ticket))
 
 
+def _outdated(loop: Loop, item: Remediation, state: Safety) -> Refusal | None:
+    """Why an intent that was written down must not be carried out any more."""
+    if state.stopped:
+        return Refusal(Reason.STOPPED, "the kill switch is on: nothing was sent")
+    if state.epoch != item.epoch:
+        return Refusal(Reason.EPOCH_CHANGED, "policy, roles or mode changed since the intent: nothing was sent")
+    waited = loop.clock.now() - item.updated_at
+    if waited > loop.timing.intent_valid and item.undo_of is None:
+        sentence = f"the executor could not begin it for {round(waited.total_seconds())} s: {item.last_error or 'busy'}"
+        return Refusal(Reason.EXECUTOR_UNAVAILABLE, sentence)
+    return None
+
+
+def _withdrawn(loop: Loop, item: Remediation, refusal: Refusal) -> Move | Later:
+    """FAILED with nothing touched, once that is certain; raises `Unavailable` while the executor cannot promise it."""
+    begun = loop.executor.withdraw(item.id)
+    return _untouched(refusal) if begun is None else _from_journal(loop, begun)
+
+
 def _intent_position(loop: Loop, item: Remediation) -> int | None:
     """Where the intent stands in the audit log; orders it now when no other controller is doing so."""
     if item.intent_audit_id is None:
@@ -137,11 +171,12 @@ def _intent_position(loop: Loop, item: Remediation) -> int | None:
 def _submit(loop: Loop, item: Remediation, ticket: str) -> Move | Later:
     try:
         return _from_journal(loop, loop.executor.act(item.bound_action(), ticket))
-    except ActionRefused as refused:
-        return _untouched(Refusal(Reason.EXECUTOR_REFUSED, f"{refused.code}: {refused.message}"))
+    except ActionRefused as error:
+        why = f"{error.code}: {error.message}"
+        if error.code in PASSING:
+            return Later(loop.clock.now() + RETRY, why)
+        return _withdrawn(loop, item, Refusal(Reason.EXECUTOR_REFUSED, why))
     except NotApplied as error:
-        if item.attempts + 1 >= loop.timing.give_up_attempts:
-            return _untouched(Refusal(Reason.EXECUTOR_UNAVAILABLE, error.message))
         return Later(loop.clock.now() + RETRY, f"{error.code}: {error.message}")
     except OutcomeUnknown as error:
         return Move(to=State.UNKNOWN, reason=f"{error.message}: reading back", stage="act", wait=RETRY)
@@ -149,14 +184,15 @@ def _submit(loop: Loop, item: Remediation, ticket: str) -> Move | Later:
 
 def read_back(loop: Loop, item: Remediation) -> Commit:
     """UNKNOWN → EXECUTED or FAILED by the executor's journal; a person when it stays unknown."""
-    known = loop.executor.outcome(item.id)
+    known = loop.executor.outcome(item.id) or loop.executor.withdraw(item.id)
     if known is None:
         return always(_untouched(Refusal(Reason.EXECUTOR_UNAVAILABLE, "the executor never began it")))
     if known.state in ("executed", "failed"):
         return always(_from_journal(loop, known))
-    if loop.clock.now() - item.updated_at < loop.timing.settle_unknown or item.attempts < 1:
+    if loop.clock.now() - item.updated_at < loop.timing.settle_unknown:
         return always(Later(loop.clock.now() + RETRY, f"the outcome is still {known.state}: {known.detail}"))
-    return always(_escalated_unknown(known))
+    reason = f"nobody can say whether it took effect ({known.detail}): a person must look"
+    return always(closed(item, Close.ESCALATED, reason=reason, changes={"result": _result(known)}))
 
 
 def _from_journal(loop: Loop, outcome: Outcome) -> Move | Later:
@@ -189,16 +225,6 @@ def _untouched(refusal: Refusal) -> Move:
         stage="act",
         data={"result": "not_applied", "refusals": [refusal.code.value]},
         changes={"refusals": [refusal.as_json()], "result": {"state": "not_applied", "detail": refusal.sentence}},
-    )
-
-
-def _escalated_unknown(outcome: Outcome) -> Move:
-    return Move(
-        to=State.CLOSED,
-        reason=f"nobody can say whether it took effect ({outcome.detail}): a person must look",
-        stage="escalate",
-        wait=None,
-        changes={"close": "escalated", "result": _result(outcome)},
     )
 
 

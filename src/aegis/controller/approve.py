@@ -5,6 +5,7 @@ Counted under the row lock, so that an approval given in the last moment is eith
 
 from __future__ import annotations
 
+from aegis.controller import gate
 from aegis.controller.decide import denied
 from aegis.controller.loop import Commit, Later, Loop, Move
 from aegis.remediation.guards import Reason, Refusal
@@ -28,14 +29,9 @@ def wait_for_approval(loop: Loop, item: Remediation) -> Commit:
             return _expired()
         if locked.incident_id and _over(conn, locked.incident_id):
             return denied([Refusal(Reason.SIGNALS_STALE, "the incident ended while waiting")], stage="approve")
-        yes = {
-            one.by
-            for one in said
-            if one.verdict == "approve" and one.plan_digest == locked.plan_digest and one.by != locked.requested_by
-        }
-        if len(yes) < locked.approvals_needed:
+        people = list(gate.approvers(conn, locked))
+        if len(people) < locked.approvals_needed:
             return Later(expires)
-        people = sorted(yes)
         return Move(
             to=State.APPROVED, reason=f"approved by {', '.join(people)}", stage="approve", data={"approvers": people}
         )

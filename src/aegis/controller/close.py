@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from aegis.controller.loop import Commit, Loop, Move, always
 from aegis.remediation.states import Close, State
@@ -26,7 +28,7 @@ def how_closed(item: Remediation) -> Close:
     return Close.REFUSED if untouched else Close.ESCALATED
 
 
-def closed(item: Remediation, how: Close, *, reason: str) -> Move:
+def closed(item: Remediation, how: Close, *, reason: str, changes: Mapping[str, Any] | None = None) -> Move:
     """The last move; wakes the fix that an undo belongs to and pages a person where nothing automatic is left."""
 
     def also(conn: Connection, now: datetime) -> None:
@@ -41,7 +43,7 @@ def closed(item: Remediation, how: Close, *, reason: str) -> Move:
         stage="escalate" if how is Close.ESCALATED else "close",
         wait=None,
         data={"close": how.value},
-        changes={"close": how.value},
+        changes={**(changes or {}), "close": how.value},
         also=also,
     )
 

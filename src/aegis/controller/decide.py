@@ -6,6 +6,8 @@ reason, not the first one only; `aegis why` and the UI show them all.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from aegis.actions.client import ActionRefused
 from aegis.actions.plan import Plan
 from aegis.controller import gate
@@ -15,6 +17,9 @@ from aegis.remediation.guards import Reason, Refusal
 from aegis.remediation.states import State
 from aegis.storage.database import Connection
 from aegis.storage.remediations import Remediation
+
+HOLDING = frozenset({Reason.STOPPED, Reason.MODE_OBSERVE})
+HOLD = timedelta(seconds=10)
 
 
 def decide(loop: Loop, item: Remediation) -> Commit:
@@ -34,7 +39,7 @@ def decide(loop: Loop, item: Remediation) -> Commit:
             "epoch": verdict.safety.epoch,
         }
         if verdict.refusals:
-            return denied(verdict.refusals, stage="decide", changes=changes, data=verdict.audit())
+            return refused(loop, locked, verdict.refusals, stage="decide", changes=changes, data=verdict.audit())
         if len(verdict.approvers) < verdict.needed:
             return Move(
                 to=State.AWAITING_APPROVAL,
@@ -62,12 +67,27 @@ def plan_now(loop: Loop, item: Remediation) -> Plan | Refusal:
     except ActionRefused as refused:
         return Refusal(Reason.PLAN_IMPOSSIBLE, f"{refused.code}: {refused.message}")
     except Unavailable as error:
-        if item.attempts < loop.timing.give_up_attempts:
+        if item.undo_of or item.attempts < loop.timing.give_up_attempts:
             raise
         return Refusal(Reason.EXECUTOR_UNAVAILABLE, error.message)
     if plan.no_op:
         return Refusal(Reason.PLAN_IMPOSSIBLE, "the object already is as this action would make it")
     return plan
+
+
+def refused(
+    loop: Loop,
+    item: Remediation,
+    refusals: list[Refusal],
+    *,
+    stage: str,
+    changes: dict[str, object] | None = None,
+    data: dict[str, object] | None = None,
+) -> Move | Later:
+    """A move to DENIED; but an undo that only the switch or the mode holds up waits: it must not be lost to them."""
+    if item.undo_of and all(refusal.code in HOLDING for refusal in refusals):
+        return Later(loop.clock.now() + HOLD, "; ".join(refusal.sentence for refusal in refusals))
+    return denied(refusals, stage=stage, changes=changes, data=data)
 
 
 def denied(

@@ -97,5 +97,10 @@ class EngineClient:
             raise Unavailable("engine_failed", f"the engine answered {response.status_code} to {path}: {detail}")
         if len(response.content) > MAX_ANSWER_BYTES:
             raise Unavailable("engine_answer_too_large", f"the engine's answer to {path} is too large")
-        answer: Document = response.json()
+        try:
+            answer = response.json()
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise Unavailable("engine_failed", f"the engine answered {path} with something that is no JSON object")
         return answer

@@ -6,26 +6,27 @@ of policy, epoch, object, signals and budgets may have changed since. It never a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from aegis.actions.plan import Plan, plan_digest
 from aegis.controller.loop import Loop
-from aegis.policy.evaluate import Decision
+from aegis.policy.evaluate import ApprovalNeeded, Decision
 from aegis.policy.request import Request
 from aegis.remediation import budgets, guards
 from aegis.remediation.guards import Facts, Reason, Refusal
 from aegis.storage import incidents, remediations, safety, users
 from aegis.storage.database import Connection
 from aegis.storage.incidents import Incident
-from aegis.storage.remediations import Approval, Remediation
+from aegis.storage.remediations import SYSTEM, Approval, Remediation
 from aegis.storage.safety import Safety
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether to go on: `refusals` empty means yes. `needed` approvals of `roles` within `within`, `got` given."""
+    """Whether to go on: `refusals` empty means yes. `needed` approvals within `within`, given by `approvers`."""
 
     safety: Safety
     decision: Decision
@@ -56,19 +57,18 @@ def check(loop: Loop, conn: Connection, item: Remediation, plan: Plan, *, now: d
     state = safety.read(conn)
     incident = incidents.get(conn, item.incident_id) if item.incident_id else None
     parent = remediations.get(conn, item.undo_of) if item.undo_of else None
-    decision = loop.policies.current(conn).evaluate(_request(item, plan, incident, state, now))
+    roles = _roles(conn, item)
+    decision = loop.policies.current(conn).evaluate(_request(item, roles, plan, incident, state, now))
     storm = not item.undo_of and _storm(loop, conn, item, now)
     refusals = guards.refusals(_facts(loop, conn, item, plan, incident, state, now), loop.rules, now)
     if decision.effect != "allow":
+        refusals += _lost_roles(item, roles)
         refusals.append(Refusal(Reason.POLICY_DENIED, decision.sentence))
     if parent is not None and not _untouched_since(parent, plan):
         refusals.append(Refusal(Reason.PLAN_STALE, "somebody changed the object since; undoing would overwrite that"))
     if not item.undo_of:
         refusals += _short_of_budget(loop, conn, item, now, storm=storm)
-    given = _approvals(conn, item, parent)
-    lost = [one.by for one in given if not _still_approver(conn, one.by)]
-    if lost:
-        refusals.append(Refusal(Reason.REQUESTER_LOST_ROLE, f"{', '.join(lost)} may not approve any more"))
+        refusals += _lost_approvers(conn, item, decision.approval)
     needed, within = _obliged(loop, decision)
     return Verdict(
         safety=state,
@@ -76,16 +76,33 @@ def check(loop: Loop, conn: Connection, item: Remediation, plan: Plan, *, now: d
         refusals=refusals,
         needed=max(needed, 1 if state.mode == "approve" else 0),
         within=within,
-        approvers=tuple(sorted(one.by for one in given)),
+        approvers=_counted(conn, item, parent, decision.approval),
         storm=storm,
         digest=plan_digest(item.action, item.target, item.params, plan),
     )
 
 
-def _request(item: Remediation, plan: Plan, incident: Incident | None, state: Safety, now: datetime) -> Request:
+def _roles(conn: Connection, item: Remediation) -> tuple[str, ...]:
+    """The roles it was asked for with that the requester still has."""
+    if item.requested_by == SYSTEM:
+        return tuple(item.requester_roles)
+    still = users.roles_of(conn, item.requested_by)
+    return tuple(role for role in item.requester_roles if role in still)
+
+
+def _lost_roles(item: Remediation, roles: Sequence[str]) -> list[Refusal]:
+    lost = [role for role in item.requester_roles if role not in roles]
+    if not lost:
+        return []
+    return [Refusal(Reason.REQUESTER_LOST_ROLE, f"{item.requested_by} is no longer {', '.join(lost)}")]
+
+
+def _request(
+    item: Remediation, roles: tuple[str, ...], plan: Plan, incident: Incident | None, state: Safety, now: datetime
+) -> Request:
     return Request(
         principal_id=item.requested_by,
-        roles=tuple(item.requester_roles),
+        roles=roles,
         action=item.action.value,
         resource=str(item.target),
         metadata={
@@ -157,19 +174,32 @@ def _untouched_since(parent: Remediation, plan: Plan) -> bool:
     return parent.result is not None and plan.before == parent.result.get("after")
 
 
-def _approvals(conn: Connection, item: Remediation, parent: Remediation | None) -> list[Approval]:
-    """Approvals of exactly this plan; an undo rides on what was approved with the plan that showed its inverse."""
-    source = parent or item
-    given = remediations.approvals_of(conn, source.id)
+def _approvals(conn: Connection, item: Remediation) -> list[Approval]:
+    """Approvals of exactly its plan, by others than the one who asked for it."""
     return [
         one
-        for one in given
-        if one.verdict == "approve" and one.plan_digest == source.plan_digest and one.by != item.requested_by
+        for one in remediations.approvals_of(conn, item.id)
+        if one.verdict == "approve" and one.plan_digest == item.plan_digest and one.by != item.requested_by
     ]
 
 
-def _still_approver(conn: Connection, principal: str) -> bool:
-    return "approver" in users.roles_of(conn, principal)
+def _may_approve(conn: Connection, principal: str, wanted: ApprovalNeeded | None) -> bool:
+    """Whether somebody may approve now: an approver, with one of the roles that policy asks for, if it names any."""
+    has = users.roles_of(conn, principal)
+    return "approver" in has and (wanted is None or not has.isdisjoint(wanted.roles))
+
+
+def _lost_approvers(conn: Connection, item: Remediation, wanted: ApprovalNeeded | None) -> list[Refusal]:
+    lost = [one.by for one in _approvals(conn, item) if not _may_approve(conn, one.by, wanted)]
+    return [Refusal(Reason.REQUESTER_LOST_ROLE, f"{', '.join(lost)} may not approve any more")] if lost else []
+
+
+def _counted(
+    conn: Connection, item: Remediation, parent: Remediation | None, wanted: ApprovalNeeded | None
+) -> tuple[str, ...]:
+    """Whose approval counts now; an undo also rides on what was approved with the plan that showed its inverse."""
+    given = _approvals(conn, item) + (_approvals(conn, parent) if parent else [])
+    return tuple(sorted({one.by for one in given if _may_approve(conn, one.by, wanted)}))
 
 
 def _obliged(loop: Loop, decision: Decision) -> tuple[int, timedelta]:
@@ -181,6 +211,13 @@ def _obliged(loop: Loop, decision: Decision) -> tuple[int, timedelta]:
 
 
 def approvers(conn: Connection, item: Remediation) -> tuple[str, ...]:
-    """Who approved exactly this plan, for the ticket."""
+    """Who approved exactly this plan and may do so now: for the wait and for the ticket."""
     parent = remediations.get(conn, item.undo_of) if item.undo_of else None
-    return tuple(sorted(one.by for one in _approvals(conn, item, parent)))
+    return _counted(conn, item, parent, _asked_for(item))
+
+
+def _asked_for(item: Remediation) -> ApprovalNeeded | None:
+    """The approval that the stored decision obliges to."""
+    for duty in (item.decision or {}).get("obligations", []):
+        return ApprovalNeeded(duty["count"], tuple(duty["from_roles"]), None)
+    return None

@@ -38,6 +38,7 @@ class Timing:
     quiet: timedelta = timedelta(seconds=120)
     escalate_after: timedelta = timedelta(minutes=5)
     alert_trusted: timedelta = timedelta(hours=5)  # Alertmanager repeats what still fires every four hours
+    intent_valid: timedelta = timedelta(minutes=2)  # what was decided about may be over after that
     settle_unknown: timedelta = timedelta(minutes=10)
     series_before: timedelta = timedelta(minutes=20)
     retry_refused: timedelta = timedelta(minutes=1)

@@ -57,7 +57,7 @@ def _run(loop: Loop, item: Remediation) -> None:
         step = commit(conn, locked)
         match step:
             case Later(at, error):
-                remediations.postpone(conn, locked, due_at=at, error=error, now=now)
+                remediations.postpone(conn, locked, due_at=at, error=error)
             case Move():
                 remediations.move(
                     conn,
@@ -80,7 +80,6 @@ def _run(loop: Loop, item: Remediation) -> None:
 def _postpone(loop: Loop, item: Remediation, error: str) -> None:
     """Try the stage again after a pause that doubles; the reason is kept with the remediation."""
     log.warning("remediation:postponed", remediation=item.id, state=item.state.value, detail=error)
-    now = loop.clock.now()
     pause = min(MAX_BACKOFF, timedelta(seconds=0.5 * 2 ** min(item.attempts, 8)))
     with loop.database.begin() as conn:
-        remediations.postpone(conn, item, due_at=now + pause, error=error, now=now)
+        remediations.postpone(conn, item, due_at=loop.clock.now() + pause, error=error)

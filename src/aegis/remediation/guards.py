@@ -105,7 +105,7 @@ def _stopped(facts: Facts, rules: Rules, now: datetime) -> Iterator[Refusal]:
 
 
 def _mode(facts: Facts, rules: Rules, now: datetime) -> Iterator[Refusal]:
-    if facts.mode == "observe" and not facts.undo:
+    if facts.mode == "observe":
         yield Refusal(Reason.MODE_OBSERVE, "the mode is observe: Aegis watches and proposes, and does not act")
 
 

@@ -254,8 +254,11 @@ def _record(
     return audit_id
 
 
-def postpone(conn: Connection, item: Remediation, *, due_at: datetime, error: str | None, now: datetime) -> None:
-    """Give the lease back and try the same stage again later; `error` says why where something failed."""
+def postpone(conn: Connection, item: Remediation, *, due_at: datetime, error: str | None) -> None:
+    """Give the lease back and try the same stage again later; `error` says why where something failed.
+
+    `updated_at` stays: it says since when a remediation is in its state.
+    """
     # Whoever woke it meanwhile wins: `due_at` is only moved when it still is what the claimer saw.
     unchanged = remediations.c.due_at.is_not_distinct_from(item.due_at)
     statement = update(remediations).where(remediations.c.id == item.id, remediations.c.fence == item.fence)
@@ -268,7 +271,6 @@ def postpone(conn: Connection, item: Remediation, *, due_at: datetime, error: st
             lease_until=None,
             attempts=attempts,
             last_error=error,
-            updated_at=now,
         )
     )
 

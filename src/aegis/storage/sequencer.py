@@ -37,6 +37,7 @@ LOCK_WAIT_MS = 2000  # an append or its order that takes longer counts as failed
 BATCH = 500
 CHECKPOINT_EVERY = timedelta(seconds=10)
 CHECKPOINT_ENTRIES = 500
+HISTORY_CHANGED = "audit_history_changed"
 
 
 class Witness:
@@ -207,4 +208,4 @@ class Sequencer:
 
 def _changed(message: str) -> Unavailable:
     """Nothing more is ordered or signed: the loop stops acting and keeps observing."""
-    return Unavailable("audit_history_changed", message, hint="Find the first bad entry with: aegis-verify.")
+    return Unavailable(HISTORY_CHANGED, message, hint="Find the first bad entry with: aegis-verify.")
