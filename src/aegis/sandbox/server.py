@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from aegis.kit.clock import to_epoch
 from aegis.kit.errors import AegisError, Invalid
 from aegis.kit.serving import BodyLimit
 from aegis.kit.strict_json import loads
@@ -20,6 +21,7 @@ from aegis.sandbox.world import Sandbox, fault_document
 
 STATUS = {"invalid": 400, "not_found": 404, "conflict": 409}
 MAX_ADVANCE = 7 * 86_400
+MISSED_SCRAPES = 6
 
 
 def create_app(sandbox: Sandbox) -> Starlette:
@@ -68,9 +70,10 @@ class _Control:
         self._sandbox = sandbox
 
     async def health(self, request: Request) -> Response:
-        newest = self._sandbox.store.newest
-        check = {"name": "samples", "status": "ok" if newest == newest else "down", "detail": f"newest at {newest:.0f}"}
-        return JSONResponse({"status": check["status"], "checks": [check]})
+        age = to_epoch(self._sandbox.clock.now()) - self._sandbox.store.newest
+        status = "ok" if age < MISSED_SCRAPES * self._sandbox.interval else "down"
+        check = {"name": "samples", "status": status, "detail": f"the newest sample is {age:.0f} s old"}
+        return JSONResponse({"status": status, "checks": [check]})
 
     async def ping(self, request: Request) -> Response:
         return JSONResponse({"status": "ok"})

@@ -18,6 +18,7 @@ class BadRollout(ImageFault):
     describes: ClassVar[str] = "a new revision fails a quarter of its requests"
     cure: ClassVar[str] = "rollback_deployment heals"
     default_target: ClassVar[str] = "catalog"
+    steady: ClassVar[bool] = True
     tag: ClassVar[str] = "errors"
 
     def bend(self, pods: Pods, influence: Influence, times: Floats) -> None:

@@ -26,6 +26,8 @@ class Fault:
     describes: ClassVar[str]
     cure: ClassVar[str]
     default_target: ClassVar[str]
+    # Its effect depends on which pods there are and not on how long they have been.
+    steady: ClassVar[bool] = False
 
     id: str
     service: Service

@@ -16,6 +16,7 @@ class CpuSaturation(Fault):
     describes: ClassVar[str] = "load rises to 2.6 times the usual and the pods run into their CPU limits"
     cure: ClassVar[str] = "scale_deployment heals"
     default_target: ClassVar[str] = "search"
+    steady: ClassVar[bool] = True
 
     def bend(self, pods: Pods, influence: Influence, times: Floats) -> None:
         influence.load *= 1.0 + 1.6 * self.strength

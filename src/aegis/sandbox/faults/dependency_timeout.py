@@ -18,6 +18,7 @@ class DependencyTimeout(Fault):
     describes: ClassVar[str] = "the containers running now hold a lock and answer after seconds; callers time out"
     cure: ClassVar[str] = "restart_deployment of the stuck service heals; restarting its callers does not"
     default_target: ClassVar[str] = "payments"
+    steady: ClassVar[bool] = True
 
     def bend(self, pods: Pods, influence: Influence, times: Floats) -> None:
         stuck = np.nan_to_num(pods.started, nan=np.inf) <= self.started

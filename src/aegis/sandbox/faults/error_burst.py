@@ -18,6 +18,7 @@ class ErrorBurst(Fault):
     describes: ClassVar[str] = "the containers running now fail a fifth of their requests"
     cure: ClassVar[str] = "restart_deployment heals"
     default_target: ClassVar[str] = "catalog"
+    steady: ClassVar[bool] = True
 
     def bend(self, pods: Pods, influence: Influence, times: Floats) -> None:
         broken = np.nan_to_num(pods.started, nan=np.inf) <= self.started

@@ -18,6 +18,7 @@ class TrapScaleToZero(Fault):
     describes: ClassVar[str] = "a third of the requests is poisoned and fails on any container, old or new"
     cure: ClassVar[str] = "none in the catalogue; fewer or no replicas only hide it"
     default_target: ClassVar[str] = "search"
+    steady: ClassVar[bool] = True
 
     def bend(self, pods: Pods, influence: Influence, times: Floats) -> None:
         influence.errors = np.maximum(influence.errors, min(0.9, 0.33 * self.strength))

@@ -5,7 +5,7 @@ Keeps the counters of each pod, which start at zero with the container as real o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,21 +16,24 @@ from aegis.sandbox.shop.services import Service
 from aegis.sandbox.shop.snapshot import Floats, Pods
 
 Sample = tuple[str, dict[str, str], Floats]  # metric name, labels, values (t,)
+Place = tuple[str, float, str]  # pod uid, container start, series
 LE = [*(f"{edge:g}" for edge in BUCKETS), "+Inf"]
 PERIODS_PER_SECOND = 10.0
+QUANTUM = 2.0**-20
+PAGE = 4096.0
 
 
 @dataclass
 class Counters:
-    """Running totals by (pod uid, container start, metric key)."""
+    """Running totals of the containers that count now."""
 
-    totals: dict[tuple[str, float, str], float] = field(default_factory=dict)
+    totals: dict[Place, float] = field(default_factory=dict)
 
-    def add(self, uid: str, started: float, key: str, increments: Floats) -> Floats:
-        """The counter's value after each increment."""
-        place = (uid, started, key)
-        values = self.totals.get(place, 0.0) + np.cumsum(increments)
-        self.totals[place] = float(values[-1])
+    def add(self, places: Sequence[Place], increments: Floats) -> Floats:
+        """Values (n, t) after each increment (n, t), in steps of 2⁻²⁰, so that sums are exact in whatever batches."""
+        before = np.array([self.totals.get(place, 0.0) for place in places])
+        values = before[:, None] + np.cumsum(np.rint(increments / QUANTUM), axis=1) * QUANTUM
+        self.totals.update(zip(places, values[:, -1].tolist(), strict=True))
         return np.asarray(values, dtype=np.float64)
 
     def forget(self, alive: set[tuple[str, float]]) -> None:
@@ -41,40 +44,49 @@ class Counters:
 
 def of_service(service: Service, pods: Pods, flow: Flow, counters: Counters, interval: float) -> list[Sample]:
     """What the service's own exporter and cAdvisor say about each pod."""
-    samples: list[Sample] = []
+    counted: list[Sample] = []
+    places: list[Place] = []
+    gauges: list[Sample] = []
     for n, name in enumerate(pods.names):
-        where = {"namespace": service.namespace, "pod": name}
         started = float(pods.started[n])
         if np.isnan(started):
             continue
-        uid = pods.uids[n]
+        where = {"namespace": service.namespace, "pod": name}
         box = {**where, "container": service.name}
+        for metric, labels, steps in _counts(where, box, flow, n, interval):
+            counted.append((metric, labels, steps))
+            places.append((pods.uids[n], started, metric + "|".join(labels.values())))
+        memory = np.rint(flow.memory[:, n] / PAGE) * PAGE
+        gauges.append(("container_memory_working_set_bytes", box, memory))
+    if not counted:
+        return gauges
+    totals = counters.add(places, np.array([steps for _, _, steps in counted]))
+    return [(metric, labels, values) for (metric, labels, _), values in zip(counted, totals, strict=True)] + gauges
 
-        def count(metric: str, labels: dict[str, str], steps: Floats, uid: str = uid, started: float = started) -> None:
-            key = metric + "|".join(labels.values())
-            samples.append((metric, labels, counters.add(uid, started, key, steps)))
 
-        total = flow.ok[:, n] + flow.failed[:, n]
-        count("http_requests_total", {**where, "code": "200"}, flow.ok[:, n])
-        count("http_requests_total", {**where, "code": "500"}, flow.failed[:, n])
-        shares = bucket_shares(flow.latency[:, n])
-        for edge, le in enumerate(LE):
-            share = shares[:, edge] if edge < len(BUCKETS) else 1.0
-            count("http_request_duration_seconds_bucket", {**where, "le": le}, total * share)
-        count("http_request_duration_seconds_sum", where, total * mean_latency(flow.latency[:, n]))
-        count("http_request_duration_seconds_count", where, total)
-        for peer, calls in flow.peers.items():
-            to = {**where, "peer": peer}
-            for code, steps in (("200", calls.ok), ("500", calls.failed), ("timeout", calls.late)):
-                count("http_client_requests_total", {**to, "code": code}, steps[:, n])
-            count("http_client_request_duration_seconds_sum", to, calls.waited[:, n])
-            count("http_client_request_duration_seconds_count", to, (calls.ok + calls.failed + calls.late)[:, n])
-        count("container_cpu_usage_seconds_total", box, flow.cpu[:, n])
-        periods = np.full(len(total), PERIODS_PER_SECOND * interval)
-        count("container_cpu_cfs_periods_total", box, periods)
-        count("container_cpu_cfs_throttled_periods_total", box, periods * flow.throttled[:, n])
-        samples.append(("container_memory_working_set_bytes", box, np.rint(flow.memory[:, n] / 4096.0) * 4096.0))
-    return samples
+def _counts(
+    where: dict[str, str], box: dict[str, str], flow: Flow, n: int, interval: float
+) -> Iterator[tuple[str, dict[str, str], Floats]]:
+    """Everything that one pod counts, as increments per tick."""
+    total = flow.ok[:, n] + flow.failed[:, n]
+    yield "http_requests_total", {**where, "code": "200"}, flow.ok[:, n]
+    yield "http_requests_total", {**where, "code": "500"}, flow.failed[:, n]
+    shares = bucket_shares(flow.latency[:, n])
+    for edge, le in enumerate(LE):
+        share = total * shares[:, edge] if edge < len(BUCKETS) else total
+        yield "http_request_duration_seconds_bucket", {**where, "le": le}, share
+    yield "http_request_duration_seconds_sum", where, total * mean_latency(flow.latency[:, n])
+    yield "http_request_duration_seconds_count", where, total
+    for peer, calls in flow.peers.items():
+        to = {**where, "peer": peer}
+        for code, steps in (("200", calls.ok), ("500", calls.failed), ("timeout", calls.late)):
+            yield "http_client_requests_total", {**to, "code": code}, steps[:, n]
+        yield "http_client_request_duration_seconds_sum", to, calls.waited[:, n]
+        yield "http_client_request_duration_seconds_count", to, (calls.ok + calls.failed + calls.late)[:, n]
+    periods = np.full(len(total), PERIODS_PER_SECOND * interval)
+    yield "container_cpu_usage_seconds_total", box, flow.cpu[:, n]
+    yield "container_cpu_cfs_periods_total", box, periods
+    yield "container_cpu_cfs_throttled_periods_total", box, periods * flow.throttled[:, n]
 
 
 def of_objects(
