@@ -56,7 +56,8 @@ def seal(values: Floats) -> Chunk | None:
 
 
 def _as_deltas(start: int, run: Floats, quantum: float) -> Chunk | None:
-    steps = np.diff(run) / quantum
+    with np.errstate(all="ignore"):
+        steps = np.diff(run) / quantum
     whole = np.rint(steps)
     if not np.array_equal(steps, whole):  # also false where a hole (NaN) lies inside
         return None

@@ -7,7 +7,7 @@ An absent sample is NaN and means what Prometheus' stale marker means: the serie
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -73,22 +73,13 @@ class SeriesStore:
             done = 0
             while done < len(times):
                 if self._filled == BLOCK:
-                    self._seal_head()
+                    self._seal_head(set(rows.tolist()))
                 room = min(BLOCK - self._filled, len(times) - done)
                 at = slice(self._filled, self._filled + room)
                 self._head_times[at] = times[done : done + room]
                 self._head[rows, at] = values[done : done + room].T
                 self._filled += room
                 done += room
-
-    def keep(self, rows: Iterable[int]) -> None:
-        """Give back the head rows of series that are not in `rows` and have no sample in the head."""
-        wanted = set(rows)
-        with self._lock:
-            for series in self._series.values():
-                if series.row >= 0 and series.row not in wanted and np.isnan(self._head[series.row]).all():
-                    self._free.append(series.row)
-                    series.row = -1
 
     def select(self, name: str | None, matches: Matcher) -> list[StoredSeries]:
         """Series with this metric name (any name when None) whose labels, `__name__` included, match."""
@@ -150,12 +141,17 @@ class SeriesStore:
             self._free = list(range(size * 2 - 1, size - 1, -1))
         return self._free.pop()
 
-    def _seal_head(self) -> None:
+    def _seal_head(self, wanted: set[int]) -> None:
+        """Compress the full head; series without a sample in it give back their rows unless these are `wanted` now."""
         for one in self._series.values():
-            if one.row >= 0:
-                chunk = seal(self._head[one.row])
-                if chunk is not None:
-                    one.chunks[self._block] = chunk
+            if one.row < 0:
+                continue
+            chunk = seal(self._head[one.row])
+            if chunk is not None:
+                one.chunks[self._block] = chunk
+            elif one.row not in wanted:
+                self._free.append(one.row)
+                one.row = -1
         self._block_times[self._block] = self._head_times.copy()
         self._block += 1
         self._head.fill(np.nan)
