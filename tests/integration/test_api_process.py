@@ -86,6 +86,7 @@ def test_it_starts_on_an_empty_database_and_ends_its_streams_on_sigterm(
         ({"AEGIS_PUBLIC_URL": "aegis.example.org"}, 3, "AEGIS_PUBLIC_URL"),
         ({"AEGIS_SECRET_SAUCE": "1"}, 3, "AEGIS_SECRET_SAUCE"),
         ({}, 3, "no database"),
+        ({"AEGIS_DATABASE_URL": "postgresql://nobody@127.0.0.1:9/x"}, 7, "PostgreSQL did not answer"),
     ],
 )
 def test_a_bad_setting_refuses_to_start_in_one_sentence(

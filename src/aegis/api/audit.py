@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query
-from fastapi.params import Path as PathParam
+from fastapi import FastAPI, Path, Query
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
@@ -22,7 +21,7 @@ from aegis.storage import audit
 from aegis.storage.audit import Recorded, SignedCheckpoint
 
 PIECE = 1000
-Position = Annotated[int, PathParam(ge=0, le=2**53)]
+Position = Annotated[int, Path(ge=0, le=2**53)]
 
 
 class EntryAnswer(BaseModel):

@@ -31,9 +31,11 @@ def run(settings: ApiSettings) -> None:
     vkey = read_vkey(settings.audit_public_key_file)
     listener = bind(settings.host, settings.port)
     url = settings.database()
+    database = Database(url, pool_size=CONNECTIONS, application="aegis-api")
+    with database.begin():  # says in one sentence when there is none
+        pass
     upgrade(url)
     clock = SystemClock()
-    database = Database(url, pool_size=CONNECTIONS, application="aegis-api")
     deps = Deps(
         database=database,
         clock=clock,
