@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from tests.integration.support_api import Api, api, problem
+from tests.integration.support_api import Api, api, problem, shared_api
 
 from aegis.storage import alerts
 
-__all__ = ["api"]
+__all__ = ["api", "shared_api"]
 pytestmark = pytest.mark.integration
 HOSTILE = "<script>alert(1)</script> \u202e {{ 7*7 }} ' OR 1=1 --\r\nfake: line"
 
@@ -80,14 +80,16 @@ def test_alerts_are_paged(api: Api) -> None:
         (webhook(alert(big="x" * 3000)), "alert_label", "/alerts/0/labels/big"),
     ],
 )
-def test_a_payload_that_breaks_a_rule_is_refused_whole(api: Api, body: dict[str, Any], code: str, field: str) -> None:
-    answer = api.as_("operator").post(
+def test_a_payload_that_breaks_a_rule_is_refused_whole(
+    shared_api: Api, body: dict[str, Any], code: str, field: str
+) -> None:
+    answer = shared_api.as_("operator").post(
         "/alerts/alertmanager", content=json.dumps(body), headers={"Content-Type": "application/json"}
     )
     assert problem(answer, 422, code)["field"] == field
-    assert api.as_("viewer").get("/alerts").json()["items"] == []
+    assert shared_api.as_("viewer").get("/alerts").json()["items"] == []
 
 
-def test_a_viewer_cannot_send_alerts(api: Api) -> None:
-    problem(api.as_("viewer").post("/alerts/alertmanager", json=webhook(alert())), 403, "permission_denied")
-    problem(api.client().post("/alerts/alertmanager", json=webhook(alert())), 401, "not_logged_in")
+def test_a_viewer_cannot_send_alerts(shared_api: Api) -> None:
+    problem(shared_api.as_("viewer").post("/alerts/alertmanager", json=webhook(alert())), 403, "permission_denied")
+    problem(shared_api.client().post("/alerts/alertmanager", json=webhook(alert())), 401, "not_logged_in")

@@ -6,13 +6,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.integration.support_api import DIGEST, PLAN, Api, api, problem
+from tests.integration.support_api import DIGEST, PLAN, Api, api, problem, shared_api
 
 from aegis.remediation.states import State
 from aegis.storage import incidents, processes
 from aegis.storage.processes import Process
 
-__all__ = ["api"]
+__all__ = ["api", "shared_api"]
 pytestmark = pytest.mark.integration
 NOBODY = "inc_01j9zq3v8k5m2n7p4r6s8t0v2w"
 
@@ -164,8 +164,8 @@ def test_the_series_come_with_marks_of_what_happened(api: Api) -> None:
     assert marks[2:] == [("effect", "scale deployment"), ("verdict", "helped")]
 
 
-def test_what_does_not_exist_is_not_found(api: Api) -> None:
-    viewer = api.as_("viewer")
+def test_what_does_not_exist_is_not_found(shared_api: Api) -> None:
+    viewer = shared_api.as_("viewer")
     for path in (f"/incidents/{NOBODY}", f"/incidents/{NOBODY}/series", "/incidents/'; --", f"/why?subject={NOBODY}"):
         problem(viewer.get(path), 404, "incident_unknown")
     for path in (f"/remediations/{NOBODY}", "/why?subject=rem_01j9zq3v8k5m2n7p4r6s8t0v2w"):
@@ -231,22 +231,25 @@ def test_one_workload_has_one_remediation_at_a_time_a_pod_of_it_too(api: Api) ->
         ({"incident_id": NOBODY}, "body_invalid", "/incident_id"),
     ],
 )
-def test_what_cannot_be_asked_for_is_refused_by_field(api: Api, change: dict[str, Any], code: str, field: str) -> None:
-    answer = api.as_("operator").post("/remediations", json=WANTED | change)
+def test_what_cannot_be_asked_for_is_refused_by_field(
+    shared_api: Api, change: dict[str, Any], code: str, field: str
+) -> None:
+    answer = shared_api.as_("operator").post("/remediations", json=WANTED | change)
     assert problem(answer, 422, code)["field"] == field
-    assert api.as_("viewer").get("/remediations").json()["items"] == []
+    assert shared_api.as_("viewer").get("/remediations").json()["items"] == []
 
 
-def test_a_pod_whose_name_names_no_deployment_is_refused(api: Api) -> None:
+def test_a_pod_whose_name_names_no_deployment_is_refused(shared_api: Api) -> None:
     pod = {"kind": "Pod", "namespace": "shop", "name": "db-0"}
     body = WANTED | {"action": "restart_pod", "params": {}, "target": pod}
     assert (
-        problem(api.as_("operator").post("/remediations", json=body), 422, "pod_of_nothing")["field"] == "/target/name"
+        problem(shared_api.as_("operator").post("/remediations", json=body), 422, "pod_of_nothing")["field"]
+        == "/target/name"
     )
 
 
-def test_why_nothing_happened_where_nothing_was_seen(api: Api) -> None:
-    viewer = api.as_("viewer")
+def test_why_nothing_happened_where_nothing_was_seen(shared_api: Api) -> None:
+    viewer = shared_api.as_("viewer")
     said = viewer.get("/why?subject=deployment/shop/cart").json()
     assert said == {
         "subject": "deployment/shop/cart",
@@ -293,8 +296,8 @@ def test_why_of_a_workload_prefers_what_happened_last(api: Api) -> None:
     assert "is proposed" in api.as_("viewer").get("/why?subject=deployment/shop/cart").json()["sentence"]
 
 
-def test_health_tells_what_is_missing_and_names_nothing(api: Api) -> None:
-    health = api.client().get("/health")
+def test_health_tells_what_is_missing_and_names_nothing(shared_api: Api) -> None:
+    health = shared_api.client().get("/health")
     assert health.status_code == 200
     assert health.json()["status"] == "degraded"
     assert {check["name"]: check["status"] for check in health.json()["checks"]} == {

@@ -6,12 +6,12 @@ import threading
 
 import httpx2
 import pytest
-from tests.integration.support_api import Api, api, problem
+from tests.integration.support_api import Api, api, problem, shared_api
 
 from aegis.identity.permissions import ROLES
 from aegis.storage import users
 
-__all__ = ["api"]
+__all__ = ["api", "shared_api"]
 pytestmark = pytest.mark.integration
 BOB = {"email": "Bob@Example.org", "password": "another river stone", "roles": ["operator", "viewer"]}
 
@@ -42,8 +42,8 @@ def test_an_admin_makes_somebody_who_can_log_in(api: Api) -> None:
         ({"disabled": False}, "body_invalid", "/disabled"),
     ],
 )
-def test_a_bad_field_is_named(api: Api, change: dict[str, object], code: str, field: str) -> None:
-    answer = api.as_("admin").post("/users", json=BOB | change)
+def test_a_bad_field_is_named(shared_api: Api, change: dict[str, object], code: str, field: str) -> None:
+    answer = shared_api.as_("admin").post("/users", json=BOB | change)
     assert problem(answer, 422, code)["field"] == field
     assert str(BOB["password"]) not in answer.text
 
@@ -93,8 +93,8 @@ def test_two_admins_who_demote_each_other_at_once_leave_one(api: Api) -> None:
         assert sum("admin" in user.roles for user in users.all_of_them(conn)) == 1
 
 
-def test_an_unknown_person_is_not_found(api: Api) -> None:
-    admin = api.as_("admin")
+def test_an_unknown_person_is_not_found(shared_api: Api) -> None:
+    admin = shared_api.as_("admin")
     problem(admin.put("/users/ghost@example.org/roles", json={"roles": []}), 404, "user_unknown")
     problem(admin.put("/users/%00/roles", json={"roles": []}), 404, "no_such_route")
     problem(admin.put("/users/no-address/disabled", json={"disabled": True}), 404, "user_unknown")
