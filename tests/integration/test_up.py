@@ -2,60 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
 import pytest
+from tests.integration.support_up import up
 
 pytestmark = pytest.mark.integration
-
-FREE_PORTS = [f"--{name}port=0" for name in ("", "engine-", "executor-", "kube-", "metrics-")]
-
-
-@dataclass(frozen=True)
-class Running:
-    process: subprocess.Popen[str]
-    said: str
-
-    @property
-    def url(self) -> str:
-        found = re.search(r"Aegis is up after [\d.]+ s: (\S+)", self.said)
-        assert found is not None, self.said
-        return found[1]
-
-    def stop(self) -> str:
-        self.process.send_signal(signal.SIGTERM)
-        assert self.process.stdout is not None
-        said = self.process.stdout.read()
-        self.process.wait(60)
-        return said
-
-
-@contextmanager
-def up(home: Path) -> Iterator[Running]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AEGIS_")}
-    command = [sys.executable, "-m", "aegis.cli", "up", "--data-dir", str(home), *FREE_PORTS]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        try:
-            assert process.stdout is not None
-            said = ""
-            for line in process.stdout:
-                said += line
-                if "Stop: Ctrl-C" in line:
-                    break
-            yield Running(process, said)
-        finally:
-            process.kill()
 
 
 @pytest.fixture
