@@ -117,7 +117,9 @@ export function createPages(client: QueryClient) {
   })
   /** The session is over: forget what was read under it and come back here after the next login. */
   const lost = () => {
-    const next = router.state.location.href
+    // Every request that was under way hears of it; only the first knows where we were.
+    if (client.getQueryData(authQuery().queryKey)?.user === null) return
+    const next = router.latestLocation.href
     client.removeQueries({ predicate: (query) => query.queryKey[0] !== 'auth' })
     client.setQueryData(authQuery().queryKey, { first_admin_needed: false, user: null })
     void router.navigate({ to: '/login', search: { next: inside(next) } })

@@ -49,9 +49,9 @@ export const theme = createTheme({
   fontSizes: { xs: '12px', sm: '13px', md: '14px', lg: '16px', xl: '20px' },
   components: {
     Button: Button.extend({ defaultProps: { size: 'compact-md', fw: 550, px: 12 } }),
-    TextInput: TextInput.extend({ defaultProps: { size: 'sm' } }),
-    PasswordInput: PasswordInput.extend({ defaultProps: { size: 'sm' } }),
-    Textarea: Textarea.extend({ defaultProps: { size: 'sm' } }),
+    TextInput: TextInput.extend({ defaultProps: { size: 'sm', withAsterisk: false } }),
+    PasswordInput: PasswordInput.extend({ defaultProps: { size: 'sm', withAsterisk: false } }),
+    Textarea: Textarea.extend({ defaultProps: { size: 'sm', withAsterisk: false } }),
     Tooltip: Tooltip.extend({ defaultProps: { openDelay: 200, fz: 12 } }),
     Modal: Modal.extend({ defaultProps: { size: 460, overlayProps: { backgroundOpacity: 0.45 } } }),
   },

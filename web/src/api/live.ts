@@ -70,6 +70,8 @@ export function listen(changed: (topic: Topic, id: string | null) => void, open 
 
 /** An answer came: the API is there, whatever the stream says. */
 export function answered(): void {
+  // An answer that was on its way when the network went is no sign that it is back.
+  if (!navigator.onLine) return
   const { link } = useLive.getState()
   useLive.setState({ heardAt: Date.now(), link: link === 'offline' ? 'polling' : link })
 }

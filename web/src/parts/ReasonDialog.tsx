@@ -1,7 +1,7 @@
 /** Asks for a reason before something that others will want to understand later; the reason goes into the audit log. */
 
 import { Button, Modal, Textarea, TextInput } from '@mantine/core'
-import { useState, type ReactNode } from 'react'
+import { useEffect, useState, type ReactNode } from 'react'
 import { Refused } from './States'
 import css from './ReasonDialog.module.css'
 
@@ -20,10 +20,17 @@ interface Props {
   onDo: (reason: string) => void
 }
 
+/** Whoever opened the dialog has the focus again when it is gone. */
+function useReturnOfFocus(): void {
+  const [opener] = useState(() => document.activeElement)
+  useEffect(() => () => (opener instanceof HTMLElement ? opener.focus() : undefined), [opener])
+}
+
 export function ReasonDialog(props: Props) {
   const { title, children, verb, color, typed, reasoned = true, busy, error, onClose, onDo } = props
   const [reason, setReason] = useState('')
   const [echo, setEcho] = useState('')
+  useReturnOfFocus()
   const ready = (!reasoned || reason.trim() !== '') && (typed === undefined || echo.trim() === typed)
   return (
     <Modal opened onClose={onClose} title={title} centered closeButtonProps={{ 'aria-label': 'Close' }}>

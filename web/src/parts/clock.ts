@@ -14,24 +14,29 @@ export const useZone = create<{ zone: Zone; choose: (zone: Zone) => void }>((set
   },
 }))
 
-let skewMs = 0
+/** How far the server's clock is ahead of this browser's. */
+const useSkew = create<{ ms: number }>(() => ({ ms: 0 }))
+const NOTHING_MS = 1_500 // the way of an answer, not a wrong clock
 
 /** Told by each answer that carries the server's time. */
 export function heardTime(now: string): void {
-  const heard = Date.parse(now)
-  if (!Number.isNaN(heard)) skewMs = heard - Date.now()
+  const ms = Date.parse(now) - Date.now()
+  if (Math.abs(ms - useSkew.getState().ms) > NOTHING_MS) useSkew.setState({ ms })
 }
 
-export const now = (): number => Date.now() + skewMs
-
-/** The time, kept current while the component is shown. */
+/** The server's time, kept current while the component is shown. */
 export function useNow(everyMs = 10_000): number {
-  const [at, setAt] = useState(now)
+  return useHere(everyMs) + useSkew((state) => state.ms)
+}
+
+/** This browser's own time, for how long ago something happened in this page. */
+export function useHere(everyMs: number): number {
+  const [here, setHere] = useState(Date.now)
   useEffect(() => {
-    const timer = setInterval(() => setAt(now()), everyMs)
+    const timer = setInterval(() => setHere(Date.now()), everyMs)
     return () => clearInterval(timer)
   }, [everyMs])
-  return Math.max(at, 0)
+  return here
 }
 
 export function clock(at: string | number, zone: Zone, { seconds = true, date = false } = {}): string {

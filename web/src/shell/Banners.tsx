@@ -6,7 +6,7 @@ import * as api from '../api/endpoints'
 import { useLive } from '../api/live'
 import type { SystemState } from '../api/types'
 import { ago } from '../parts/numbers'
-import { useNow } from '../parts/clock'
+import { useHere } from '../parts/clock'
 import { Guarded } from '../parts/Guarded'
 import { Icon, type Sign } from '../parts/Icon'
 import { ReasonDialog } from '../parts/ReasonDialog'
@@ -64,7 +64,7 @@ export function Banners({ state }: { state: SystemState | undefined }) {
 
 function Offline() {
   const { link, heardAt } = useLive()
-  const now = useNow(1_000)
+  const now = useHere(1_000)
   if (link !== 'offline') return null
   return (
     <Banner tone="bad" sign="high">

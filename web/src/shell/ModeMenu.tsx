@@ -22,18 +22,19 @@ export function ModeMenu({ state }: { state: SystemState }) {
   const changing = useSafety(({ mode, reason }: { mode: Mode; reason: string }) => api.setMode(mode, reason), close)
   return (
     <>
-      <Menu position="bottom-end" width={310} withinPortal>
+      <Menu position="bottom-end" width={310} withInitialFocusPlaceholder={false}>
         <Menu.Target>
           <Button
             variant="default"
             aria-label={`Mode: ${MODES[state.mode].name}`}
             leftSection={<Icon sign={SIGNS[state.mode]} size={15} />}
             rightSection={<Icon sign="down" size={12} />}
+            className={css.button}
           >
             {MODES[state.mode].name}
           </Button>
         </Menu.Target>
-        <Menu.Dropdown>
+        <Menu.Dropdown className={css.menu}>
           {ALL.map((mode) => (
             <Menu.Item
               key={mode}
@@ -50,7 +51,7 @@ export function ModeMenu({ state }: { state: SystemState }) {
               <span className={css.meaning}>{MODES[mode].meaning}</span>
             </Menu.Item>
           ))}
-          {!may && <p className={css.missing}>{missing('safety:write')}</p>}
+          {!may && <Menu.Label className={css.missing}>{missing('safety:write')}</Menu.Label>}
         </Menu.Dropdown>
       </Menu>
       {asking && (

@@ -1,6 +1,13 @@
 /** Who is logged in, how the page looks, and the way out. */
 
-import { ActionIcon, Menu, SegmentedControl, useMantineColorScheme, type MantineColorScheme } from '@mantine/core'
+import {
+  ActionIcon,
+  Button,
+  Popover,
+  SegmentedControl,
+  useMantineColorScheme,
+  type MantineColorScheme,
+} from '@mantine/core'
 import { useMutation } from '@tanstack/react-query'
 import * as api from '../api/endpoints'
 import { useUser } from '../auth/session'
@@ -29,8 +36,8 @@ export function UserMenu({ version }: { version: string | undefined }) {
     onSuccess: () => globalThis.location.assign('/login'),
   })
   return (
-    <Menu position="bottom-end" width={250} withinPortal>
-      <Menu.Target>
+    <Popover position="bottom-end" width={250} trapFocus returnFocus>
+      <Popover.Target>
         <ActionIcon
           variant="default"
           size={30}
@@ -39,13 +46,12 @@ export function UserMenu({ version }: { version: string | undefined }) {
         >
           <Icon sign="person" />
         </ActionIcon>
-      </Menu.Target>
-      <Menu.Dropdown>
-        <div className={css.who}>
+      </Popover.Target>
+      <Popover.Dropdown className={css.menu} aria-label="Account and appearance">
+        <div>
           <p className={css.email}>{user?.email}</p>
           <p className={css.roles}>{user?.roles.join(', ')}</p>
         </div>
-        <Menu.Divider />
         <div className={css.choice}>
           <span id="look">Appearance</span>
           <SegmentedControl
@@ -68,13 +74,12 @@ export function UserMenu({ version }: { version: string | undefined }) {
             onChange={(next) => choose(next)}
           />
         </div>
-        <Menu.Divider />
-        <Menu.Item closeMenuOnClick={false} onClick={() => leaving.mutate()}>
+        <Button variant="default" fullWidth loading={leaving.isPending} onClick={() => leaving.mutate()}>
           Log out
-        </Menu.Item>
+        </Button>
         <Refused error={leaving.error} />
         {version && <p className={css.version}>Aegis {version}</p>}
-      </Menu.Dropdown>
-    </Menu>
+      </Popover.Dropdown>
+    </Popover>
   )
 }
