@@ -13,6 +13,7 @@ from typing import Any
 
 from aegis.actions.plan import Plan, plan_digest
 from aegis.controller.loop import Loop
+from aegis.kit.errors import Conflict, Invalid
 from aegis.policy.evaluate import ApprovalNeeded, Decision
 from aegis.policy.request import Request
 from aegis.remediation import budgets, guards
@@ -58,7 +59,7 @@ def check(loop: Loop, conn: Connection, item: Remediation, plan: Plan, *, now: d
     incident = incidents.get(conn, item.incident_id) if item.incident_id else None
     parent = remediations.get(conn, item.undo_of) if item.undo_of else None
     roles = _roles(conn, item)
-    decision = loop.policies.current(conn).evaluate(_request(item, roles, plan, incident, state, now))
+    decision = _decision(loop, conn, _request(item, roles, plan, incident, state, now))
     storm = not item.undo_of and _storm(loop, conn, item, now)
     refusals = guards.refusals(_facts(loop, conn, item, plan, incident, state, now), loop.rules, now)
     if decision.effect != "allow":
@@ -80,6 +81,15 @@ def check(loop: Loop, conn: Connection, item: Remediation, plan: Plan, *, now: d
         storm=storm,
         digest=plan_digest(item.action, item.target, item.params, plan),
     )
+
+
+def _decision(loop: Loop, conn: Connection, request: Request) -> Decision:
+    """What policy says; policies that cannot be read say no (P7)."""
+    try:
+        return loop.policies.current(conn).evaluate(request)
+    except (Invalid, Conflict) as error:
+        why = f"the policies cannot be read: {error.message}"
+        return Decision("deny", "deny_on_error", why, (), None, (error.message,), None, (), bundle="")
 
 
 def _roles(conn: Connection, item: Remediation) -> tuple[str, ...]:

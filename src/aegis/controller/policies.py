@@ -1,7 +1,7 @@
 """The compiled policy bundle of now: recompiled only when the set of active versions changed.
 
-Read in the stage's own transaction, so that a decision never mixes two sets. A bundle that does not compile raises,
-and the stage is tried again later: unsure means no action (P7).
+Read in the stage's own transaction, so that a decision never mixes two sets. A bundle that does not compile raises
+`Invalid` or `Conflict`, and the gate says no: unsure means no action (P7).
 """
 
 from __future__ import annotations

@@ -1,0 +1,459 @@
+"""Stories of the loop: a rehearsal on a clock that the test moves, with everything that became of it at hand.
+
+What happened to the cluster is asked of the sandbox (`effects`), never of the loop. `Wire` is what lies between
+controller and executor: it passes on, loses, holds or repeats. `Weather` is what happens to Prometheus.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import httpx2
+import psycopg
+import pytest
+from psycopg import sql
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from tests.integration.support_postgres import fresh_database
+
+from aegis.actions.client import ExecutorClient
+from aegis.actions.keys import load_hmac_keys
+from aegis.actions.model import ActionKind, ParamValue, Target
+from aegis.audit.entry import Entry
+from aegis.cli.rehearsal import Plan, Rehearsal
+from aegis.controller.app import Controller
+from aegis.controller.engine import EngineClient
+from aegis.controller.loop import Loop, Timing
+from aegis.engine import app as engine
+from aegis.kit.serving import BackgroundServer
+from aegis.sandbox import server as sandbox_server
+from aegis.sandbox.kube.effects import Effect
+from aegis.sandbox.kube.objects import clone
+from aegis.storage import alerts, audit, incidents, remediations, safety, timeline, users
+from aegis.storage.alerts import IncomingAlert
+from aegis.storage.database import Connection, Database
+from aegis.storage.embedded import EmbeddedPostgres
+from aegis.storage.incidents import Incident
+from aegis.storage.remediations import SYSTEM, Approval, NewRemediation, Remediation
+from aegis.storage.safety import Safety
+from aegis.telemetry.prometheus import PrometheusSource
+
+HISTORY = timedelta(minutes=35)  # enough for monitors to warm up, too little to learn from
+TRAINING = timedelta(minutes=70)
+EXECUTOR = "aegis-executor"
+NOBODY = "-"  # no password opens this account
+RESTART, SCALE, ROLLBACK = (ActionKind.RESTART_DEPLOYMENT, ActionKind.SCALE_DEPLOYMENT, ActionKind.ROLLBACK_DEPLOYMENT)
+# Alerts whose names say enough for one action each.
+ERRORS, THROTTLED, CRASHING = "HighErrorRate", "CPUThrottlingHigh", "KubePodCrashLooping"
+_numbers = count(1)
+
+
+class Story:
+    """One rehearsal and its controller; `every` is how many seconds pass between two looks of the loop."""
+
+    def __init__(self, system: Rehearsal, *, namespaces: Sequence[str], every: float) -> None:
+        self.system = system
+        self.every = every
+        self.namespace = namespaces[0]  # where workloads that are only named are
+        self.database: Database = system.database
+        self.sandbox = system.sandbox
+        self.clock = system.clock
+        self.controller = Controller(replace(system.controller.loop, namespaces=tuple(namespaces)))
+
+    @property
+    def loop(self) -> Loop:
+        return self.controller.loop
+
+    def with_loop(self, **changes: Any) -> Controller:
+        """Another controller of the same system, e.g. with another `owner`, clients or timing."""
+        return Controller(replace(self.loop, **changes))
+
+    def connect(self) -> AbstractContextManager[Connection]:
+        return self.database.begin()
+
+    # --- time ----------------------------------------------------------------------------------------------------
+
+    def turn(self) -> None:
+        """Let the loop work until it has nothing more to do at this instant."""
+        while self.controller.turn():
+            pass
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass with scrapes every five seconds and a look of the loop every `every`."""
+        end = self.clock.now() + timedelta(seconds=seconds)
+        while self.clock.now() < end:
+            self.sandbox.advance(min(self.every, (end - self.clock.now()).total_seconds()))
+            self.turn()
+
+    def until(self, done: Callable[[], object], within: float) -> None:
+        """Let time pass until `done()`; fails when that takes longer than `within` seconds."""
+        end = self.clock.now() + timedelta(seconds=within)
+        while not done():
+            assert self.clock.now() < end, f"not within {within} s:\n{self.told()}"
+            self.sandbox.advance(self.every)
+            self.turn()
+
+    def unscraped(self, seconds: float) -> None:
+        """Let time pass in which nothing is scraped."""
+        end = self.clock.now() + timedelta(seconds=seconds)
+        while self.clock.now() < end:
+            self.clock.advance(self.every)
+            self.turn()
+
+    def scraped_again(self) -> None:
+        """Scraping goes on from now, with a gap behind it."""
+        interval = self.sandbox.interval
+        self.clock.advance(-self.clock.now().timestamp() % interval)
+        self.sandbox.scrape(self.clock.now().timestamp())
+
+    # --- what is there -------------------------------------------------------------------------------------------
+
+    def incidents(self, name: str | None = None) -> list[Incident]:
+        """Oldest first; of one workload where `name` says so."""
+        with self.connect() as conn:
+            found = incidents.page(conn, states=None, namespace=None, limit=200, before=None)
+        return [one for one in reversed(found) if name is None or one.entity.rsplit("/", 1)[1] == name]
+
+    def incident(self, name: str) -> Incident:
+        return self.incidents(name)[-1]
+
+    def remediations(self, name: str | None = None) -> list[Remediation]:
+        """Oldest first; of one workload where `name` says so."""
+        with self.connect() as conn:
+            found = remediations.page(conn, state=None, limit=200, before=None)
+        return [one for one in reversed(found) if name is None or one.workload.rsplit("/", 1)[1] == name]
+
+    def remediation(self, name: str) -> Remediation:
+        """The newest one of the workload that is no undo."""
+        return [one for one in self.remediations(name) if one.undo_of is None][-1]
+
+    def of(self, remediation_id: str) -> Remediation:
+        with self.connect() as conn:
+            found = remediations.get(conn, remediation_id)
+        assert found is not None
+        return found
+
+    def states(self, item: Remediation) -> list[str]:
+        """Every state it went through, in order."""
+        with self.connect() as conn:
+            return [row.state for row in remediations.history(conn, item.id)]
+
+    def refusals(self, item: Remediation) -> list[str]:
+        return [one["code"] for one in self.of(item.id).refusals]
+
+    def timeline(self, incident: Incident) -> list[timeline.Event]:
+        with self.connect() as conn:
+            return timeline.of(conn, incident.id)
+
+    def told(self) -> str:
+        """Everything on all timelines, for a failing test's message."""
+        lines = []
+        for incident in self.incidents():
+            lines.append(f"{incident.entity} {incident.state} {incident.failure_class}: {incident.sentence}")
+            lines += [f"  {one.at:%H:%M:%S} {one.title} | {one.detail}" for one in self.timeline(incident)]
+        return "\n".join(lines)
+
+    def record(self) -> dict[int, Entry]:
+        """The audit log by position, in order."""
+        self.loop.sequencer.run_once()
+        with self.connect() as conn:
+            found = audit.entries(conn, after=-1, limit=100_000)
+        return {one.position: one.entry for one in found}
+
+    def said(self, about: str) -> list[Entry]:
+        """The audit entries about one subject, in order."""
+        return [entry for entry in self.record().values() if entry.subject == about]
+
+    def safety(self) -> Safety:
+        with self.connect() as conn:
+            return safety.read(conn)
+
+    def spec(self, name: str) -> dict[str, Any]:
+        """The spec of the live Deployment, as the API server has it."""
+        with self.sandbox.cluster.lock:
+            found: dict[str, Any] = clone(self.sandbox.cluster.get("Deployment", name, self.namespace)["spec"])
+        return found
+
+    def edit(self, name: str, **spec: Any) -> None:
+        """Somebody else changes the Deployment's spec."""
+        self.sandbox.cluster.patch("Deployment", name, {"spec": spec}, self.namespace)
+
+    def effects(self, name: str | None = None) -> list[Effect]:
+        """What the cluster saw Aegis change; of one workload where `name` says so."""
+        return [
+            one
+            for one in self.sandbox.cluster.effects
+            if one.changed and one.user == EXECUTOR and (name is None or one.name == name)
+        ]
+
+    # --- what people and machines do -----------------------------------------------------------------------------
+
+    def alert(self, name: str, alertname: str = ERRORS, *, status: str = "firing") -> alerts.Alert:
+        """Alertmanager says so, as the API stores it."""
+        incoming = IncomingAlert(
+            fingerprint=f"{self.namespace}/{name}/{alertname}",
+            source="alertmanager",
+            name=alertname,
+            severity="high",
+            status=status,
+            labels={"alertname": alertname, "namespace": self.namespace, "deployment": name},
+            annotations={"summary": f"{alertname} on {name}"},
+            starts_at=self.clock.now(),
+            ends_at=None,
+        )
+        with self.connect() as conn:
+            return alerts.receive(conn, incoming, new_id=self.system.ids.new("alr"), now=self.clock.now())
+
+    def propose(
+        self, action: ActionKind, name: str, *, by: str = SYSTEM, incident: Incident | None = None, **params: ParamValue
+    ) -> Remediation:
+        """A proposal, right or wrong, as the recommender or a person (`by`) hands it in."""
+        with self.connect() as conn:
+            roles = (SYSTEM,) if by == SYSTEM else tuple(sorted(users.roles_of(conn, by)))
+            new = NewRemediation(
+                id=self.system.ids.new("rem"),
+                incident_id=incident.id if incident else None,
+                undo_of=None,
+                action=action,
+                target=Target("Deployment", self.namespace, name),
+                workload=f"deployment/{self.namespace}/{name}",
+                params=params,
+                requested_by=by,
+                requester_roles=roles,
+                by_hand=by != SYSTEM,
+                sentence="A test asks for it",
+                expected_effect=None,
+                confidence=0.9,
+            )
+            made = remediations.propose(conn, new, now=self.clock.now())
+        assert made is not None, f"{name} has an active remediation"
+        return made
+
+    def person(self, *roles: str) -> str:
+        """A new user with these roles."""
+        email = f"{roles[0]}-{next(_numbers)}@example.org"
+        with self.connect() as conn:
+            users.create(conn, email=email, password_hash=NOBODY, roles=roles, by="test", now=self.clock.now())
+        return email
+
+    def give_roles(self, email: str, *roles: str) -> None:
+        with self.connect() as conn:
+            users.set_roles(conn, email, roles, by="test", now=self.clock.now())
+
+    def approve(self, item: Remediation, by: str, verdict: str = "approve") -> None:
+        """Somebody says yes (or `reject`) to the plan of now, as the API records it."""
+        with self.connect() as conn:
+            waiting = remediations.get_for_update(conn, item.id)
+            assert waiting is not None
+            assert waiting.plan_digest is not None
+            roles = sorted(users.roles_of(conn, by))
+            said = Approval(by, verdict, roles, waiting.plan_digest, "", self.clock.now())
+            assert remediations.add_approval(conn, item.id, said)
+
+    def change(self, how: Callable[..., object], **values: object) -> None:
+        """Change the safety state: `change(safety.stop)`, `change(safety.set_mode, mode="observe")`."""
+        with self.connect() as conn:
+            how(conn, by="test", reason="a test", now=self.clock.now(), **values)
+
+
+@contextmanager
+def story(
+    postgres: EmbeddedPostgres,
+    plan: Plan,
+    *,
+    models: Path | None = None,
+    namespaces: Sequence[str] = ("shop",),
+    every: float = 5.0,
+) -> Iterator[Story]:
+    """A rehearsal from `plan`, with models learnt before or (None) without any."""
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aegis-story-")))
+        if models is not None:
+            shutil.copytree(models, home / "models")
+        control = stack.enter_context(fresh_database(postgres))
+        journal = stack.enter_context(fresh_database(postgres, migrated=False))
+        system = stack.enter_context(Rehearsal(home, control, journal, plan))
+        _admin(system)
+        yield Story(system, namespaces=namespaces, every=every)
+
+
+def _admin(system: Rehearsal) -> None:
+    """Somebody must be admin before roles may change."""
+    first = {"email": "root@example.org", "password_hash": NOBODY}
+    with system.database.begin() as conn:
+        users.create_first(conn, **first, roles=["admin"], now=system.clock.now())
+
+
+def a_plan(mode: safety.Mode = "auto", *, batch: int = 0, timing: Timing | None = None) -> Plan:
+    """A short past, the default seed and, unless said otherwise, the default timing."""
+    return Plan(mode=mode, history=HISTORY, batch=batch, timing=timing or Timing())
+
+
+@pytest.fixture(scope="session")
+def models(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models of the shop, learnt once from the past before every story begins."""
+    with story(postgres, Plan(mode="observe", history=TRAINING)) as learning:
+        url = f"{learning.system.engine_url}/api/v1/train"
+        with httpx2.Client(timeout=100.0, trust_env=False) as http:
+            http.post(url, json={"namespaces": ["shop"]}).raise_for_status()
+        kept = tmp_path_factory.mktemp("loop") / "models"
+        shutil.copytree(learning.system.home / "models", kept)
+    return kept
+
+
+# --- what lies between -------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Held:
+    """One request that waits on the wire: `arrived` is set when it came, `let_go` passes it on."""
+
+    arrived: threading.Event = field(default_factory=threading.Event)
+    let_go: threading.Event = field(default_factory=threading.Event)
+
+
+Trouble = Literal["request", "answer", "twice"] | Held
+
+
+class Wire:
+    """A proxy before the executor. Troubles meet the next requests that may have an effect, one each, in order."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._http = httpx2.Client(timeout=30.0, trust_env=False)
+        self.troubles: list[Trouble] = []
+        self.after: Callable[[], None] | None = None  # called once, after the effect and before the answer
+        methods = ["GET", "POST", "PUT", "DELETE"]
+        self._app = Starlette(routes=[Route("/{path:path}", self._pass, methods=methods)])
+        self._server: BackgroundServer | None = BackgroundServer(self._app).start()
+        self._port = self._server.port
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    def down(self) -> None:
+        """From now on nobody answers."""
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+    def up(self) -> None:
+        self._server = BackgroundServer(self._app, port=self._port).start()
+
+    def close(self) -> None:
+        self.down()
+        self._http.close()
+
+    async def _pass(self, request: Request) -> Response:
+        effect = request.method == "POST" and request.url.path == "/v1/actions"
+        trouble = self.troubles.pop(0) if effect and self.troubles else None
+        if isinstance(trouble, Held):
+            trouble.arrived.set()
+            await run_in_threadpool(trouble.let_go.wait, 60)
+        if trouble == "request":
+            return Response("the connection broke before it arrived", 502)
+        body = await request.body()
+        answer = await run_in_threadpool(self._forward, request, body)
+        if trouble == "twice":
+            await run_in_threadpool(self._forward, request, body)
+        if effect and self.after is not None:
+            after, self.after = self.after, None
+            await run_in_threadpool(after)
+        if trouble == "answer":
+            return Response("the connection broke before the answer arrived", 502)
+        return Response(answer.content, answer.status_code, media_type=answer.headers.get("content-type"))
+
+    def _forward(self, request: Request, body: bytes) -> httpx2.Response:
+        url = request.url
+        path = url.path + (f"?{url.query}" if url.query else "")
+        kept = [(name, value) for name, value in request.headers.items() if name not in ("host", "content-length")]
+        return self._http.request(request.method, f"{self._url}{path}", content=body, headers=kept)
+
+
+@contextmanager
+def wired(tale: Story) -> Iterator[Wire]:
+    """Put a wire between the story's controller and its executor."""
+    wire, before = Wire(tale.system.executor_url), tale.controller
+    keys = load_hmac_keys(tale.system.keys.hmac)
+    client = ExecutorClient(wire.url, keys, tale.clock, seconds=60.0)
+    tale.controller = tale.with_loop(executor=client)
+    try:
+        yield wire
+    finally:
+        tale.controller = before
+        client.close()
+        wire.close()
+
+
+@dataclass
+class Weather:
+    """How Prometheus is: "fair", "error" (500 to everything) or "hang" (no answer until it is fair again)."""
+
+    kind: Literal["fair", "error", "hang"] = "fair"
+
+
+@contextmanager
+def under_weather(tale: Story) -> Iterator[Weather]:
+    """Give the story's engine and verification a Prometheus that can fail; the samples are the sandbox's."""
+    weather, before = Weather(), tale.controller
+    inner = sandbox_server.create_app(tale.sandbox)
+
+    async def outer(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and weather.kind == "error":
+            await Response("it is broken", 500)(scope, receive, send)
+        elif scope["type"] == "http" and weather.kind == "hang":
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        else:
+            await inner(scope, receive, send)
+
+    with ExitStack() as stack:
+        url = stack.enter_context(BackgroundServer(outer)).url
+        http = stack.enter_context(httpx2.Client(timeout=0.4, trust_env=False))
+        source = PrometheusSource(f"{url}/prometheus", interval=tale.sandbox.interval, http=http)
+        stack.callback(source.close)
+        deps = engine.Deps(source, tale.system.home / "models", tale.clock, tale.system.ids, train_apart=False)
+        eyes = stack.enter_context(BackgroundServer(engine.create_app(deps)))
+        client = EngineClient(eyes.url)
+        stack.callback(client.close)
+        tale.controller = tale.with_loop(engine=client, telemetry=source)
+        try:
+            yield weather
+        finally:
+            tale.controller = before
+
+
+@contextmanager
+def database_down(postgres: EmbeddedPostgres, url: str) -> Iterator[None]:
+    """Nobody reaches this one database, and who was connected is no longer."""
+    name = urlsplit(url).path.lstrip("/")
+    take_down(postgres, name)
+    try:
+        yield
+    finally:
+        bring_up(postgres, name)
+
+
+def take_down(postgres: EmbeddedPostgres, name: str) -> None:
+    with psycopg.connect(postgres.superuser_url(), autocommit=True) as server:
+        server.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
+        server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+
+
+def bring_up(postgres: EmbeddedPostgres, name: str) -> None:
+    with psycopg.connect(postgres.superuser_url(), autocommit=True) as server:
+        server.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(sql.Identifier(name)))
