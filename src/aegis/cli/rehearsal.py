@@ -6,6 +6,8 @@ handed in, so that half an hour of incidents passes in seconds and the same seed
 
 from __future__ import annotations
 
+import random
+import secrets
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -15,6 +17,9 @@ from typing import Any
 
 from aegis.actions.client import ExecutorClient
 from aegis.actions.keys import load_hmac_keys, load_signing_key, load_verifying_keys
+from aegis.api import app as api
+from aegis.api.deps import Deps as ApiDeps
+from aegis.api.process import read_vkey
 from aegis.cli.keyring import Keyring
 from aegis.controller.app import Controller
 from aegis.controller.engine import EngineClient
@@ -27,7 +32,8 @@ from aegis.executor.database import Database as Journal
 from aegis.executor.namespaces import Namespaces
 from aegis.executor.settings import Limits
 from aegis.kit.clock import ManualClock
-from aegis.kit.ids import seeded_ids
+from aegis.kit.errors import Unavailable
+from aegis.kit.ids import Ids
 from aegis.kit.serving import BackgroundServer, Tls
 from aegis.sandbox import server as sandbox_server
 from aegis.sandbox.kube import certificate
@@ -42,20 +48,39 @@ from aegis.telemetry.prometheus import PrometheusSource
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
 NAMESPACES = ("shop", "batch")
+LEARN_SECONDS = 6 * 3600.0
+# Real seconds. A busy machine answers late, and a rehearsal waits: skipping a sample would tell another story.
+PATIENCE_SECONDS = 60.0
 # One action after the other is what a story needs; the executor's own minute limits are tested elsewhere.
 LIMITS = Limits(per_minute_namespace=60, per_minute_total=200)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to rehearse: `history` is the ordinary past that models learn from, `batch` counts quiet workloads."""
+    """What to rehearse: `history` is the ordinary past that models learn from, `batch` counts quiet workloads.
+
+    `interval` is seconds between two scrapes; the rarer, the quicker a simulated hour passes.
+    """
 
     seed: int = 7
     start: datetime = NOON
+    interval: float = 5.0
     history: timedelta = timedelta(hours=6)
     mode: Mode = "approve"
     batch: int = 0
     timing: Timing = field(default_factory=Timing)
+
+
+@dataclass
+class SeededIds(Ids):
+    """Ids that repeat under a seed, kind by kind: a browser beside the rehearsal renames nothing that is told."""
+
+    seed: int = 0
+    _sources: dict[str, random.Random] = field(default_factory=dict)
+
+    def new(self, kind: str) -> str:
+        source = self._sources.setdefault(kind, random.Random(f"{self.seed}/{kind}"))
+        return Ids(self.clock, lambda: source.getrandbits(80)).new(kind)
 
 
 class Rehearsal:
@@ -69,9 +94,11 @@ class Rehearsal:
         self.home = home
         self.control_url = control_url
         self.clock = ManualClock(self.plan.start)
-        self.ids = seeded_ids(self.clock, self.plan.seed)
+        self.ids = SeededIds(self.clock, seed=self.plan.seed)
         self.keys = Keyring(home / "keys")
         self.witness = home / "witness.ndjson"
+        self.first_admin_token = secrets.token_urlsafe(24)
+        self.api_url: str | None = None
         self._stack = ExitStack()
         try:
             self._start(executor_url)
@@ -88,16 +115,18 @@ class Rehearsal:
         self.sandbox, prometheus, kubeconfig = self._world()
         self.source = PrometheusSource(prometheus, interval=self.sandbox.interval)
         self._stack.callback(self.source.close)
-        self.engine_url = self._serve(
-            engine.create_app(engine.Deps(self.source, self.home / "models", self.clock, self.ids, train_apart=False))
+        eyes = engine.create_app(
+            engine.Deps(self.source, self.home / "models", self.clock, self.ids, train_apart=False)
         )
+        self._watch = eyes.state.watch
+        self.engine_url = self._serve(eyes)
         self.executor_url = self._serve(self._executor(executor_url, kubeconfig))
         self.controller = Controller(self._loop())
         self._stack.callback(self._close_clients)
 
     def _world(self) -> tuple[Sandbox, str, Path]:
         plan = self.plan
-        sandbox = Sandbox(self.clock, seed=plan.seed, history=plan.history)
+        sandbox = Sandbox(self.clock, seed=plan.seed, interval=plan.interval, history=plan.history)
         if plan.batch:
             sandbox.add_workloads("batch", plan.batch)
         made = certificate.ensure(self.home)
@@ -112,14 +141,14 @@ class Rehearsal:
                 namespace="shop",
                 authority=made.pem,
             )
-        metrics = self._serve(sandbox_server.create_app(sandbox))
-        return sandbox, f"{metrics}/prometheus", self.home / "aegis-executor.kubeconfig"
+        self.sandbox_url = self._serve(sandbox_server.create_app(sandbox))
+        return sandbox, f"{self.sandbox_url}/prometheus", self.home / "aegis-executor.kubeconfig"
 
     def _executor(self, url: str, kubeconfig: Path) -> Any:
         journal = Journal(url)
         self._stack.callback(journal.close)
         journal.migrate()
-        cluster = KubernetesCluster(kubeconfig)
+        cluster = KubernetesCluster(kubeconfig, seconds=PATIENCE_SECONDS)
         self._stack.callback(cluster.close)
         deps = executor.Deps(
             journal,
@@ -136,8 +165,10 @@ class Rehearsal:
     def _loop(self) -> Loop:
         return Loop(
             database=self.database,
-            engine=EngineClient(self.engine_url),
-            executor=ExecutorClient(self.executor_url, load_hmac_keys(self.keys.hmac), self.clock),
+            engine=EngineClient(self.engine_url, seconds=PATIENCE_SECONDS),
+            executor=ExecutorClient(
+                self.executor_url, load_hmac_keys(self.keys.hmac), self.clock, seconds=PATIENCE_SECONDS
+            ),
             telemetry=self.source,
             policies=Policies(),
             sequencer=Sequencer.from_files(self.database, self.clock, self.keys.audit_private, self.witness),
@@ -156,6 +187,42 @@ class Rehearsal:
         self.controller.loop.engine.close()
         self.controller.loop.executor.close()
 
+    def open_api(self, port: int = 0) -> str:
+        """Serve API and web page too; returns the address. The first admin needs `first_admin_token`."""
+        token = self.home / "bootstrap-token"
+        token.touch(mode=0o600)
+        token.write_text(self.first_admin_token)
+        database = Database(self.control_url, pool_size=api.CONNECTIONS, application="rehearsal-api")
+        self._stack.callback(database.close)
+        app = api.create_app(
+            ApiDeps(
+                database=database,
+                clock=self.clock,
+                ids=self.ids,
+                engine_url=self.engine_url,
+                audit_vkey=read_vkey(self.keys.audit_public),
+                bootstrap_token_file=token,
+                sandbox=True,
+            )
+        )
+        server = self._stack.enter_context(BackgroundServer(app, port=port, on_leave=app.state.live.leave))
+        self.api_url = server.url
+        self.controller.beat()
+        return server.url
+
+    def train(self, namespace: str) -> None:
+        """Learn the namespace's past now; without it the first look does so. Raises `Unavailable`."""
+        job = self._watch.train([namespace], LEARN_SECONDS, None)
+        if job.state != "done" or job.failed:
+            raise Unavailable(
+                "training_failed", f"{namespace} was not learned: {'; '.join(job.failed) or job.message}."
+            )
+
+    @property
+    def learned(self) -> int:
+        """How many workloads have a model so far."""
+        return len(self._watch.registry.versions())
+
     # --- time ----------------------------------------------------------------------------------------------------
 
     def turn(self) -> None:
@@ -170,6 +237,8 @@ class Rehearsal:
         while self.clock.now() < end:
             self.sandbox.advance(min(interval, (end - self.clock.now()).total_seconds()))
             self.turn()
+            if self.api_url is not None:  # somebody may look at how the processes are
+                self.controller.beat()
 
     def until(self, done: Callable[[], bool], *, within: float) -> bool:
         """Let time pass until `done()`; False when it is not within so many seconds."""
