@@ -5,10 +5,13 @@ The loop's other sense, and one that needs no metrics. Which alert means what is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aegis.controller.loop import Loop
 from aegis.incidents.fingerprint import fingerprint
 from aegis.kit.crash import crash_point
-from aegis.storage import alerts, incidents
+from aegis.remediation.states import State
+from aegis.storage import alerts, incidents, remediations
 from aegis.storage.alerts import Alert
 from aegis.storage.incidents import Incident, Sighting
 from aegis.telemetry.alertmanager import entity_of
@@ -61,12 +64,28 @@ def _alerted(loop: Loop, alert: Alert, entity: str) -> Incident:
 
 
 def keep_alerted(loop: Loop) -> list[Incident]:
-    """A firing alert is an abnormal sample of every moment; returns the incidents that nothing but alerts tells of."""
+    """A firing alert is an abnormal sample of every moment; returns the incidents that alerts keep open."""
     now = loop.clock.now()
     with loop.database.begin() as conn:
         kept = alerts.keep_fresh(conn, received_after=now - loop.timing.alert_trusted, now=now)
         found = [incidents.get(conn, incident_id) for incident_id in kept]
-    return [incident for incident in found if incident is not None and not incident.evidence]
+    return [incident for incident in found if incident is not None]
+
+
+def left_over(loop: Loop, kept: Sequence[Incident]) -> list[Incident]:
+    """Those that metrics told of and show no more, with nothing under way, while an alert of them goes on firing.
+
+    Nobody else would end them: the alert keeps them from being resolved, and without metrics nothing is proposed.
+    """
+    long_ago = loop.clock.now() - loop.timing.escalate_after
+    silent = [one for one in kept if one.evidence and one.state != "escalated" and one.updated_at < long_ago]
+    with loop.database.begin() as conn:
+        tried = {incident.id: remediations.of_incident(conn, incident.id) for incident in silent}
+    return [
+        incident
+        for incident in silent
+        if all(item.state is State.CLOSED and item.updated_at < long_ago for item in tried[incident.id])
+    ]
 
 
 def over(loop: Loop) -> list[Incident]:

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from aegis.controller.alerted import keep_alerted, over, sense_alerts
+from aegis.controller.alerted import keep_alerted, left_over, over, sense_alerts
 from aegis.controller.engine import Anomaly
 from aegis.controller.loop import Loop
-from aegis.controller.recommend import diagnose, recommend
+from aegis.controller.recommend import diagnose, escalate, recommend
 from aegis.incidents.fingerprint import fingerprint
 from aegis.incidents.sentence import describe
 from aegis.kit.clock import from_epoch, to_epoch
@@ -68,7 +68,9 @@ class Senses:
         quiet = round(self.loop.timing.quiet.total_seconds())
         for incident in over(self.loop):
             _resolve(self.loop, incident, reason=f"no alert fires for {quiet} s")
-        return kept
+        for incident in left_over(self.loop, kept):
+            escalate(self.loop, incident, "no metric shows it any more, and an alert still fires: a person must look")
+        return [incident for incident in kept if not incident.evidence]
 
 
 def _think(loop: Loop, about: Sequence[Incident], *, at: float, sample_at: float | None) -> Unavailable | None:
