@@ -25,6 +25,7 @@ LEFT_CONSTANT = 8.0  # deviations at which a signal that never moved counts as h
 BAND = 3.3
 ADOPT_SECONDS = 6 * 3600.0
 LONG_GAP = 10  # intervals without any sample after which the forecast starts afresh
+QUIET = 0.5  # of the alarm's level: gaps below it are as usual
 CERTAIN = 1e-2  # of the alarm's p-value: no second sample is needed
 
 
@@ -108,7 +109,7 @@ class Trained:
         sizes = model.sizes(signed)
         since = self.episode.since
         held = since is not None and time - since < ADOPT_SECONDS
-        gaps = model.gap_sizes(self.levels.step(flat, model.gap_noise if held else None))
+        gaps = model.gap_sizes(self.levels.step(flat, self._holding() if held else None))
         self._remember(departure, sizes, observed)
         ready = self.seen > model.forecast.lags and observed > 0
         statistics = self._statistics(signed, sizes, gaps) if ready else np.full(3, np.nan)
@@ -120,6 +121,11 @@ class Trained:
         self._roll(time, statistics, abnormal)
         around = base if abnormal else base + forecast
         return self._reading(p_value, abnormal, around + rhythm, sizes, gaps, observed)
+
+    def _holding(self) -> Floats:
+        """Usual gaps of what departs; the rest (inf) goes on with its day, or an evening would prolong the episode."""
+        gaps = self.model.gap_sizes(self.levels.fast - self.levels.slow)
+        return np.where(gaps >= QUIET * self.limits[2], self.model.gap_noise, np.inf)
 
     def _forecast(self) -> Floats:
         if self.seen < self.model.forecast.lags:
@@ -157,7 +163,7 @@ class Trained:
     ) -> bool:
         unusual = p_value <= self.alarm
         blind = bool((self.culprits & ~here.astype(np.bool_)).any())
-        quiet = ready and not blind and bool(statistics[2] < 0.5 * self.limits[2] and statistics[1] < self.limits[1])
+        quiet = ready and not blind and bool(statistics[2] < QUIET * self.limits[2] and statistics[1] < self.limits[1])
         # The smoothed score outlives a fault by minutes: once peak and level are quiet it does not prolong the episode.
         running = self.episode.since is not None
         abnormal = self.episode.step(

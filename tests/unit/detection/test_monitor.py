@@ -214,3 +214,14 @@ def test_without_training_the_first_samples_and_silence_say_nothing() -> None:
         reading = monitor.step(index * INTERVAL, np.array([1e9 * index]))
         assert not reading.abnormal
     assert not monitor.step(1000.0, np.array([np.nan])).abnormal
+
+
+def test_what_is_not_wrong_goes_on_with_its_day_during_an_episode(model: EntityModel) -> None:
+    frame = healthy(3 * HOUR, seed=9, offset=2 * HOUR)
+    evening = frame.values.copy()
+    evening[FAULT:, NAMES.index("request_rate")] *= np.linspace(1, 0.7, 3 * HOUR - FAULT)
+    fault = slice(FAULT, FAULT + 2 * HOUR)
+    evening[fault, NAMES.index("error_ratio")] += 0.1
+    readings = watch(model, Frame(frame.times, evening, NAMES, INTERVAL))
+    assert all(reading.abnormal for reading in readings[FAULT + 2 : FAULT + 2 * HOUR])
+    assert not any(reading.abnormal for reading in readings[FAULT + 2 * HOUR + 60 :])

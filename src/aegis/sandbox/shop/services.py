@@ -31,7 +31,7 @@ class Service:
 
 SHOP: tuple[Service, ...] = (
     Service("payments", "shop", 2, 0.020, 0.060, 0.25, 256 * MIB, 110 * MIB),
-    Service("catalog", "shop", 2, 0.005, 0.012, 0.50, 384 * MIB, 180 * MIB),
+    Service("catalog", "shop", 2, 0.004, 0.012, 0.50, 384 * MIB, 180 * MIB),
     Service("cart", "shop", 2, 0.008, 0.020, 0.50, 256 * MIB, 120 * MIB),
     Service("search", "shop", 2, 0.015, 0.045, 0.40, 512 * MIB, 260 * MIB, {"catalog": 1.0}),
     Service("checkout", "shop", 2, 0.030, 0.080, 0.30, 256 * MIB, 130 * MIB, {"payments": 1.0, "cart": 1.0}),
