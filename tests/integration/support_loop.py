@@ -39,6 +39,7 @@ from aegis.controller.engine import EngineClient
 from aegis.controller.loop import Loop, Timing
 from aegis.engine import app as engine
 from aegis.kit.serving import BackgroundServer
+from aegis.remediation.budgets import Limit, Limits
 from aegis.sandbox import server as sandbox_server
 from aegis.sandbox.kube.effects import Effect
 from aegis.sandbox.kube.objects import clone
@@ -58,6 +59,7 @@ NOBODY = "-"  # no password opens this account
 RESTART, SCALE, ROLLBACK = (ActionKind.RESTART_DEPLOYMENT, ActionKind.SCALE_DEPLOYMENT, ActionKind.ROLLBACK_DEPLOYMENT)
 # Alerts whose names say enough for one action each.
 ERRORS, THROTTLED, CRASHING = "HighErrorRate", "CPUThrottlingHigh", "KubePodCrashLooping"
+GENEROUS = Limits(*[Limit(1000, 60)] * 6)  # budgets that stop nobody
 _numbers = count(1)
 
 
@@ -68,6 +70,7 @@ class Story:
         self.system = system
         self.every = every
         self.namespace = namespaces[0]  # where workloads that are only named are
+        self._fresh = count(0)
         self.database: Database = system.database
         self.sandbox = system.sandbox
         self.clock = system.clock
@@ -242,6 +245,19 @@ class Story:
         assert made is not None, f"{name} has an active remediation"
         return made
 
+    def silence(self) -> None:
+        """Every alert is over and so is everything that waited for somebody; the storm breaker has forgotten too."""
+        with self.connect() as conn:
+            firing = [one for one in alerts.page(conn, status="firing", limit=500, before=None) if one.incident_id]
+        for one in firing:
+            self.alert(one.labels["deployment"], one.name, status="resolved")
+        self.sandbox.advance((self.loop.timing.quiet + self.loop.rules.storm_window).total_seconds())
+        self.turn()
+
+    def fresh(self) -> str:
+        """The name of a workload that nobody has touched yet."""
+        return f"job-{next(self._fresh):02d}"
+
     def person(self, *roles: str) -> str:
         """A new user with these roles."""
         email = f"{roles[0]}-{next(_numbers)}@example.org"
@@ -312,6 +328,27 @@ def models(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory)
         kept = tmp_path_factory.mktemp("loop") / "models"
         shutil.copytree(learning.system.home / "models", kept)
     return kept
+
+
+@pytest.fixture(scope="module")
+def jobs(postgres: EmbeddedPostgres) -> Iterator[Story]:
+    """Forty quiet workloads of `batch` that nothing was learnt about: alerts alone tell of them. For `tale`."""
+    with story(postgres, a_plan(batch=40), namespaces=("batch",)) as made:
+        made.controller = made.with_loop(limits=GENEROUS)
+        made.turn()
+        yield made
+
+
+@pytest.fixture
+def tale(jobs: Story) -> Iterator[Story]:
+    """The module's story for one test: mode auto, nothing open, and `fresh()` workloads that no test has touched."""
+    yield jobs
+    state = jobs.safety()
+    if state.stopped:
+        jobs.change(safety.resume)
+    if state.mode != "auto":
+        jobs.change(safety.set_mode, mode="auto")
+    jobs.silence()
 
 
 # --- what lies between -------------------------------------------------------------------------------------------

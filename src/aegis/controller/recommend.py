@@ -27,13 +27,15 @@ def diagnose(loop: Loop, incident: Incident, at: float) -> tuple[Incident, bool]
     """Incident → failure class, recorded when it changed; and whether what is seen at `at` agrees with it.
 
     A firm diagnosis gives way only to one at least as probable: a pod between two crashes shows nothing for a moment,
-    and what is left of a fault while it heals looks like another. While a fix works nothing is diagnosed at all.
+    and what is left of a fault while it heals looks like another. After an action nothing is diagnosed anew until it
+    helped and has rested: its own traces, a rollout above all, would be taken for a cause.
     """
     with loop.database.begin() as conn:
         begun = remediations.of_incident(conn, incident.id)
         firing = alerts.firing_for(conn, incident.entity)
-    if incident.diagnosis is not None and any(_at_work(loop, item) for item in begun):
-        return incident, False
+    last = next((item for item in reversed(begun) if item.effect_at and item.undo_of is None), None)
+    if incident.diagnosis is not None and last is not None and not _rested(loop, last):
+        return incident, last.close not in (None, Close.RESOLVED)
     said = loop.engine.diagnose(
         incident.entity, at=at, evidence=incident.evidence, features=incident.features, alerts=_named(firing)
     )
@@ -52,12 +54,10 @@ def diagnose(loop: Loop, incident: Incident, at: float) -> tuple[Incident, bool]
     return changed or incident, True
 
 
-def _at_work(loop: Loop, item: Remediation) -> bool:
-    """Whether it took effect and is still being watched, or helped so lately that its traces are all there is."""
-    if item.effect_at is None:
-        return False
-    lately = loop.clock.now() - item.effect_at < loop.rules.cooldown
-    return item.close is None or (item.close == Close.RESOLVED and lately)
+def _rested(loop: Loop, item: Remediation) -> bool:
+    """Whether an action helped, and so long ago that what is seen now is something else."""
+    assert item.effect_at is not None
+    return item.close == Close.RESOLVED and loop.clock.now() - item.effect_at >= loop.rules.cooldown
 
 
 def _named(firing: list[Alert]) -> list[dict[str, Any]]:
@@ -94,7 +94,8 @@ def recommend(loop: Loop, incident: Incident, sample_at: float | None, *, agrees
     with loop.database.begin() as conn:
         incidents.recommended(conn, incident.id, answer["sentence"], now=now)
     # The victim of a fault elsewhere gets well when that one is healed: a person is called when it does not.
-    patient = sample_at is not None and now - incident.opened_at < loop.timing.escalate_after
+    untouched = not any(item.effect_at for item in past)
+    patient = sample_at is not None and untouched and now - incident.opened_at < loop.timing.escalate_after
     if not incident.diagnosis["abstained"] and not patient:
         escalate(loop, incident, answer["sentence"])
 
