@@ -68,6 +68,9 @@ def _incident(row: Any) -> Incident:
 def see(conn: Connection, sighting: Sighting, *, new_id: str, now: datetime) -> tuple[Incident, bool]:
     """Open an incident for the fingerprint or refresh the open one; the flag says whether it is new."""
     fields = asdict(sighting)
+    refreshed = ["severity", "confidence", "score", "features", "last_abnormal_at"]
+    if sighting.evidence:  # a sample without any must not make it look like one that only alerts told of
+        refreshed.append("evidence")
     statement = (
         insert(incidents)
         .values(
@@ -76,13 +79,7 @@ def see(conn: Connection, sighting: Sighting, *, new_id: str, now: datetime) -> 
         .on_conflict_do_update(
             index_elements=[incidents.c.fingerprint],
             index_where=incidents.c.closed_at.is_(None),
-            set_={
-                **{
-                    name: fields[name]
-                    for name in ("severity", "confidence", "score", "evidence", "features", "last_abnormal_at")
-                },
-                "updated_at": now,
-            },
+            set_={**{name: fields[name] for name in refreshed}, "updated_at": now},
         )
         .returning(incidents)
     )
