@@ -54,7 +54,7 @@ def plan(remediation: Document) -> Table:
     for change in shown["diff"]:
         grid.add_row(Text(str(change["op"])), Text(f"{change['path']}\n{_step(change)}", overflow="fold"))
     reach = shown["blast_radius"]
-    grid.add_row("reach", Text(", ".join(f"{name} {value}" for name, value in sorted(reach.items()))))
+    grid.add_row("reach", Text(f"{reach['pods']} pods, {reach['fraction']} of {reach['service']}"))
     back = shown["inverse"]
     grid.add_row("taken back by", Text(f"{back['action']} {json.dumps(back['params'])}" if back else "nothing to undo"))
     grid.add_row("policy", Text(remediation["decision"]["sentence"]))
@@ -97,7 +97,7 @@ def fields(document: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def specs(before: Document, between: Document, after: Document) -> Table:
     """Three specs field by field; `=` is what the first one has."""
-    table = Table("field of the spec", "before", "with the fix", "after the undo", box=None, padding=(0, 3, 0, 0))
+    table = Table("field of the spec", "before", "fix", "undone", box=None, padding=(0, 2, 0, 0))
     first, *others = (dict(fields(spec)) for spec in (before, between, after))
     for path in sorted({path for one in (first, *others) for path in one}):
         cells = [

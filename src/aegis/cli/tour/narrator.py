@@ -39,16 +39,19 @@ class Narrator:
     def __init__(self, console: Console, *, pauses: bool) -> None:
         self.console = console
         self._pauses = pauses
+        self._shown = False
 
     def heading(self, title: str) -> None:
         self.console.print()
         self.console.print(Rule(Text(title, style="bold"), align="left"))
 
     def say(self, text: str, *, style: str = "") -> None:
+        self._part()
         self.console.print(Padding(Text(text, style=style), (0, 0, 1, 0)))
 
     def line(self, at: str, stage: str, text: str) -> None:
         """`12:02:25  detect     Anomaly found: …`, wrapped under itself."""
+        self._part()
         grid = Table.grid(padding=(0, 2))
         grid.add_column(no_wrap=True, style="dim")
         grid.add_column(no_wrap=True, min_width=9)
@@ -61,10 +64,18 @@ class Narrator:
     def exhibit(self, title: str, shown: RenderableType) -> None:
         """Something to look at, under a small title."""
         self.console.print(Padding(Text(title, style="bold"), (1, 0, 0, 4)))
-        self.console.print(Padding(shown, (0, 0, 1, 4)))
+        self.console.print(Padding(shown, (0, 0, 0, 4)))
+        self._shown = True
+
+    def _part(self) -> None:
+        """An empty line between an exhibit and what follows."""
+        if self._shown:
+            self.console.print()
+        self._shown = False
 
     def result(self, sentences: Sequence[tuple[bool, str]]) -> None:
         """What the chapter promised, each with whether it held."""
+        self._shown = False
         self.console.print()
         for held, sentence in sentences:
             mark = Text("✓ ", style="bold green") if held else Text("✗ ", style="bold red")

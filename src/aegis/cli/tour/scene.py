@@ -21,6 +21,15 @@ from aegis.kit.errors import AegisError
 Document = dict[str, Any]  # an answer of the API
 Found = TypeVar("Found")
 LOOK_BACK = 60.0
+# Under which stage of the loop a step of a remediation is told.
+STAGES = {
+    **dict.fromkeys(("proposed", "denied"), "decide"),
+    **dict.fromkeys(("awaiting_approval", "rejected", "expired", "approved"), "approve"),
+    **dict.fromkeys(("ready", "executing", "executed", "failed", "unknown"), "act"),
+    **dict.fromkeys(("verifying", "helped", "no_effect", "harmed", "inconclusive"), "verify"),
+    **dict.fromkeys(("undoing", "undone", "undo_failed"), "undo"),
+    "closed": "close",
+}
 
 
 class Departed(AegisError):
@@ -75,10 +84,10 @@ class Scene:
 
     def _steps(self, remediation_id: str) -> list[Line]:
         undo = self.undo_of(remediation_id)
-        steps = [(step, "act") for step in self.remediation(remediation_id)["history"]]
+        steps = [(step, STAGES[step["state"]]) for step in self.remediation(remediation_id)["history"]]
         steps += [(step, "undo") for step in (undo["history"] if undo else ())]
-        ordered = [(step["audit_position"], step, stage) for step, stage in steps if step["audit_position"] is not None]
-        return [_step(step, stage) for _, step, stage in sorted(ordered, key=lambda one: one[0])]
+        known = [(step["audit_position"], step, stage) for step, stage in steps if step["audit_position"] is not None]
+        return [_step(step, stage) for _, step, stage in sorted(known, key=lambda one: one[0])]
 
     def leave(self) -> None:
         """Follow nothing any more: the next chapter begins."""
@@ -171,8 +180,16 @@ def _echoes(one: Document, after: Document) -> bool:
 
 
 def _event(event: Document) -> Line:
-    text = f"{event['title']}: {event['detail']}" if event["detail"] else event["title"]
-    return Line(clock_of(event["at"]), event["stage"], text)
+    title = _short(event["title"])
+    return Line(clock_of(event["at"]), event["stage"], f"{title}: {event['detail']}" if event["detail"] else title)
+
+
+def _short(title: str) -> str:
+    """What is done to which object is said when it is proposed; from then on the state is enough."""
+    what, _, state = title.rpartition(": ")
+    if not what or state == "proposed":
+        return title
+    return f"undo {state}" if what.startswith("Undo: ") else state
 
 
 def _step(step: Document, stage: str) -> Line:

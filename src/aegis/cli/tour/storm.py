@@ -41,9 +41,15 @@ def tell(scene: Scene) -> Told:
     scene.narrator.exhibit(f"What was refused in {NAMESPACE}, by the budget that said no", _refused_table(refused))
     title = f"catalog, meanwhile: {str(verdict_of(genuine)).upper()}, {genuine['verdict']['sentence']}"
     scene.narrator.exhibit(title, exhibits.measures(genuine))
+    watched = sum(item["state"] == "verifying" for item in _of(since, NAMESPACE))
+    words = (
+        f"{watched} of the restarts in {NAMESPACE} are still being watched: without a sample, none is called a success"
+    )
+    scene.happens("verify", words)
     facts = {
         "alerts": received,
         "incidents": len(scene.incidents(state="all", namespace=NAMESPACE)),
+        "still_verifying": watched,
         "acted_on": _acted_on(_of(since, NAMESPACE)),
         "restarted_in_cluster": sorted(job.name for job in jobs if _restarted(scene, job)),
         "refusals": dict(sorted(Counter(one["budget"] for one in refused).items())),

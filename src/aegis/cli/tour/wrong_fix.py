@@ -22,7 +22,7 @@ LOOK_SECONDS = 20.0
 def tell(scene: Scene) -> Told:
     before = _spec(scene)
     asked = scene.people.ravi.post("/remediations", WANTED)
-    scene.happens("approve", f"Ravi asks for {WANTED['action']} to {REPLICAS}: “{WANTED['reason']}”")
+    scene.happens("approve", f"Ravi asks for {WORKLOAD} to be scaled to {REPLICAS}")
     scene.follow_remediation(asked["id"])
     waiting = scene.until(lambda: _in(scene, asked["id"], "awaiting_approval"), within=60, hoped="a plan")
     scene.narrator.exhibit("The plan, from a dry run on the API server", exhibits.plan(waiting))
@@ -38,7 +38,7 @@ def tell(scene: Scene) -> Told:
     undo = scene.undo_of(asked["id"])
     after = _spec(scene)
     scene.narrator.exhibit(
-        "The whole spec of the Deployment, as the cluster's own API gives it",
+        "The whole spec of the Deployment, as the cluster's own API gives it (= is: as before)",
         exhibits.specs(before, between, after),
     )
     scene.until(lambda: None if scene.incidents() else scene.now, within=900, hoped="a quiet shop")
