@@ -23,6 +23,7 @@ from aegis.api.remediation_document import RemediationDocument, document, docume
 from aegis.api.route import Body
 from aegis.audit.entry import Entry
 from aegis.identity.permissions import Principal
+from aegis.kit.crash import crash_point
 from aegis.kit.errors import AegisError, Conflict, Denied, Expired, NotFound
 from aegis.remediation.states import State
 from aegis.storage import audit, incidents, remediations, timeline, users
@@ -89,9 +90,14 @@ def add_routes(app: FastAPI, deps: Deps) -> None:
             refused = objection(conn, item, word)
             if refused is None:
                 record(conn, item, word)
-                return document(conn, item)
-            _record_refusal(conn, item, word, refused)
-        raise refused
+            else:
+                _record_refusal(conn, item, word, refused)
+            answer = document(conn, item)
+            crash_point(f"api.{word.verdict}.before_commit")
+        crash_point(f"api.{word.verdict}.after_commit")
+        if refused is not None:
+            raise refused
+        return answer
 
 
 def objection(conn: Connection, item: Remediation, word: Word) -> AegisError | None:

@@ -21,6 +21,7 @@ from aegis.api.cursor import Cursor, Limit
 from aegis.api.deps import V1, Deps
 from aegis.api.remediation_document import RemediationDocument, document, documents
 from aegis.api.route import Body
+from aegis.kit.crash import crash_point
 from aegis.kit.errors import Conflict, Invalid, NotFound
 from aegis.remediation.states import State
 from aegis.storage import remediations
@@ -94,7 +95,10 @@ def add_routes(app: FastAPI, deps: Deps) -> None:
                 active = ", ".join(remediations.active_on(conn, new.workload, besides=[]))
                 hint = f"Wait until {active or 'it'} is closed."
                 raise Conflict("active_on_workload", "a remediation of this workload is under way.", hint=hint)
-            return document(conn, made)
+            answer = document(conn, made)
+            crash_point("api.request.before_commit")
+        crash_point("api.request.after_commit")
+        return answer
 
 
 def get(conn: Connection, remediation_id: str) -> Remediation:
