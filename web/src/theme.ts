@@ -24,6 +24,18 @@ const steel: MantineColorsTuple = [
   '#17509a',
   '#10407f',
 ]
+const night: MantineColorsTuple = [
+  '#e2e8ee',
+  '#c3ccd6',
+  '#9aa8b6',
+  '#6b7887',
+  '#45525f',
+  '#2b3743',
+  '#202a34',
+  '#151c23',
+  '#11171d',
+  '#0e1318',
+]
 const brick: MantineColorsTuple = [
   '#fdeeec',
   '#f8d8d5',
@@ -40,7 +52,7 @@ const brick: MantineColorsTuple = [
 export const theme = createTheme({
   fontFamily: 'var(--font)',
   fontFamilyMonospace: 'var(--mono)',
-  colors: { steel, brick },
+  colors: { steel, brick, dark: night },
   primaryColor: 'steel',
   primaryShade: { light: 7, dark: 6 },
   defaultRadius: 6,

@@ -5,6 +5,7 @@ import { Fragment, useEffect, useRef, useState } from 'react'
 import type { AuditItem } from '../api/types'
 import { Icon } from '../parts/Icon'
 import { Clock } from '../parts/Time'
+import { entityName } from '../parts/words'
 import css from './AuditTable.module.css'
 
 export function AuditTable({ items, at }: { items: AuditItem[]; at: number | undefined }) {
@@ -59,6 +60,7 @@ interface RowProps {
 
 function Row({ item, shown, linked, toggle }: RowProps) {
   const { entry, position } = item
+  const [kind, verb] = entry.kind.split(':')
   const place = useRef<HTMLTableRowElement>(null)
   useEffect(() => {
     if (linked) place.current?.scrollIntoView({ block: 'center' })
@@ -70,7 +72,10 @@ function Row({ item, shown, linked, toggle }: RowProps) {
         <Clock at={entry.at} date />
       </td>
       <td>
-        <code>{entry.kind}</code>
+        <code>
+          {kind}:<wbr />
+          {verb}
+        </code>
       </td>
       <td className={css.some}>{entry.actor}</td>
       <td className={css.subject}>
@@ -100,7 +105,7 @@ function Subject({ item }: { item: AuditItem }) {
     <>
       {typeof incident === 'string' ? (
         <Link to="/incidents/$id" params={{ id: incident }}>
-          {target ?? subject}
+          {target ? entityName(target) : subject}
         </Link>
       ) : (
         subject

@@ -56,6 +56,7 @@ function Shown({ incident }: { incident: Incident }) {
             <RemediationPanel key={item.id} item={item} />
           ))}
           <Plots incident={incident} />
+          <EvidenceTable evidence={incident.evidence} />
           {others.map((item) => (
             <RemediationPanel key={item.id} item={item} />
           ))}
@@ -67,7 +68,6 @@ function Shown({ incident }: { incident: Incident }) {
               <Empty title="Nothing was proposed">{incident.recommendation || 'Aegis is still looking.'}</Empty>
             </section>
           )}
-          <EvidenceTable evidence={incident.evidence} />
         </div>
         <div className={css.side}>
           <Timeline events={incident.timeline} />

@@ -6,7 +6,7 @@ import { useEffect, useRef } from 'react'
 import uPlot from 'uplot'
 import type { Mark, SignalSeries } from '../api/types'
 import { clock, type Zone } from '../parts/clock'
-import { amount } from '../parts/numbers'
+import { amount, tick } from '../parts/numbers'
 import css from './SignalPlot.module.css'
 
 interface Props {
@@ -22,7 +22,7 @@ interface Props {
   onCursor: (index: number | null) => void
 }
 
-const HEIGHT = 92
+const HEIGHT = 104
 const AXIS = 26
 
 export function SignalPlot({ name, times, signal, marks, zone, last, cursor, onCursor }: Props) {
@@ -121,14 +121,14 @@ function options({ element, signal, marks, zone, last, onCursor }: Wanted): uPlo
         values: (_plot, splits) => splits.map((at) => clock(at * 1000, zone, { seconds: false })),
       },
       {
-        size: 68,
+        size: 56,
         gap: 6,
         font,
         stroke: text,
         grid,
         ticks: { show: false },
         space: 28,
-        values: (_plot, splits) => splits.map((value) => (value === 0 ? '0' : amount(value, signal.unit))),
+        values: (_plot, splits) => splits.map((value) => tick(value, signal.unit)),
       },
     ],
     bands: [{ series: [1, 2], fill: token('--plot-band') }],

@@ -15,7 +15,7 @@ export function WhyLine({ incident }: { incident: Incident }) {
     <section className={css.why} aria-label="Why">
       <Icon sign="unknown" size={16} />
       <div>
-        <p>{spoken(why.data.sentence)}</p>
+        <p>{rest(why.data.sentence, incident.sentence)}</p>
         {why.data.blockers.length > 0 && (
           <ul>
             {why.data.blockers.map((one) => (
@@ -28,4 +28,10 @@ export function WhyLine({ incident }: { incident: Incident }) {
       </div>
     </section>
   )
+}
+
+/** Without the sentence that is the page's heading already. */
+export function rest(why: string, heading: string): string {
+  const more = why.startsWith(heading) ? why.slice(heading.length).replace(/^[;:,.\s]+/, '') : why
+  return capital(spoken(more || why))
 }

@@ -3,8 +3,9 @@
 import { SegmentedControl } from '@mantine/core'
 import { keepPreviousData, useQuery } from '@tanstack/react-query'
 import { Link, getRouteApi, useNavigate } from '@tanstack/react-router'
-import { incidentsQuery } from '../api/queries'
+import { incidentsQuery, stateQuery } from '../api/queries'
 import type { IncidentSummary } from '../api/types'
+import { CopyCommand } from '../parts/CopyCommand'
 import { percent } from '../parts/numbers'
 import { Empty, Failure, Loading } from '../parts/States'
 import { IncidentTag, RemediationTag, SeverityTag } from '../parts/Tag'
@@ -63,6 +64,18 @@ export function IncidentTable() {
   )
 }
 
+/** A simulated cluster has nothing to heal until somebody breaks something. */
+function Sandbox() {
+  const { data: state } = useQuery(stateQuery())
+  if (!state?.sandbox) return null
+  return (
+    <span className={css.sandbox}>
+      This cluster is simulated. Break something and watch:{' '}
+      <CopyCommand command="aegis sandbox fault start error_burst" />
+    </span>
+  )
+}
+
 function Rows({ incidents, filter, stale }: { incidents: IncidentSummary[]; filter: Filter; stale: boolean }) {
   if (incidents.length === 0) {
     return filter === 'open' ? (
@@ -71,6 +84,7 @@ function Rows({ incidents, filter, stale }: { incidents: IncidentSummary[]; filt
         <Link to="/" search={{ state: 'closed' }}>
           See what was closed
         </Link>
+        <Sandbox />
       </Empty>
     ) : (
       <Empty title="No incident">

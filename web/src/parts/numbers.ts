@@ -10,7 +10,18 @@ export function amount(value: number | null | undefined, unit: string): string {
   if (unit === 'ratio') return percent(value, 1)
   if (unit === 'bytes') return bytes(value)
   if (unit === 's') return Math.abs(value) < 1 ? `${rounded(1000 * value)} ms` : `${rounded(value)} s`
-  return `${rounded(value)} ${unit}`
+  return `${rounded(value)} ${unitName(value, unit)}`.trim()
+}
+
+/** The same on an axis, where the name beside it says what is counted. */
+export function tick(value: number, unit: string): string {
+  return ['ratio', 'bytes', 's'].includes(unit) && value !== 0 ? amount(value, unit) : rounded(value)
+}
+
+/** `restarts in five minutes` needs no unit, and one pod is no `pods`. */
+function unitName(value: number, unit: string): string {
+  if (unit === 'restarts/5m') return ''
+  return unit === 'pods' && value === 1 ? 'pod' : unit
 }
 
 function bytes(value: number): string {
@@ -21,6 +32,7 @@ function bytes(value: number): string {
 /** Three figures that matter, never in scientific notation. */
 export function rounded(value: number): string {
   const size = Math.abs(value)
+  if (size < 0.005) return '0'
   if (size >= 100 || Number.isInteger(value)) return Math.round(value).toLocaleString('en')
   return size >= 10 ? value.toFixed(1) : value.toFixed(2)
 }

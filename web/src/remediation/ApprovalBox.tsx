@@ -27,7 +27,7 @@ export function ApprovalBox({ item, plan, digest }: { item: Remediation; plan: P
   const client = useQueryClient()
   const user = useUser()
   const close = () => setAsking(null)
-  const settled = {
+  const outcome = {
     onSuccess: close,
     onError: (error: unknown) => {
       const { code } = asProblem(error)
@@ -39,8 +39,8 @@ export function ApprovalBox({ item, plan, digest }: { item: Remediation; plan: P
         void client.invalidateQueries({ queryKey: [key] })
     },
   }
-  const approving = useMutation({ mutationFn: () => api.approve(item.id, digest), ...settled })
-  const rejecting = useMutation({ mutationFn: (reason: string) => api.reject(item.id, digest, reason), ...settled })
+  const approving = useMutation({ mutationFn: () => api.approve(item.id, digest), ...outcome })
+  const rejecting = useMutation({ mutationFn: (reason: string) => api.reject(item.id, digest, reason), ...outcome })
   const begin = (what: 'confirm' | 'reject' | null) => {
     approving.reset()
     rejecting.reset()
@@ -52,6 +52,8 @@ export function ApprovalBox({ item, plan, digest }: { item: Remediation; plan: P
   const got = item.approvals.got.filter((one) => one.verdict === 'approve')
   const own = item.requested_by === user?.email ? 'You asked for this yourself; somebody else must approve it.' : null
   const already = item.approvals.got.some((one) => one.by === user?.email) ? 'You have already answered.' : null
+  const settled =
+    got.length >= item.approvals.needed ? 'It has all the approvals it needs; Aegis goes on in a moment.' : null
   const failed = asking === null ? (approving.error ?? rejecting.error) : null
   return (
     <section className={css.box} aria-label="Approval">
@@ -75,7 +77,7 @@ export function ApprovalBox({ item, plan, digest }: { item: Remediation; plan: P
       <div className={css.ends}>
         <Guarded
           permission="approvals:write"
-          blocked={own ?? already}
+          blocked={own ?? already ?? settled}
           size="sm"
           loading={approving.isPending}
           leftSection={<Icon sign="check" size={15} />}
@@ -86,7 +88,7 @@ export function ApprovalBox({ item, plan, digest }: { item: Remediation; plan: P
         </Guarded>
         <Guarded
           permission="approvals:write"
-          blocked={already}
+          blocked={already ?? settled}
           size="sm"
           variant="subtle"
           color="brick"

@@ -3,6 +3,7 @@
 import type { Decision, DiffStep, Json, Plan } from '../api/types'
 import { Icon } from '../parts/Icon'
 import { inverseName, pathName, plain } from '../parts/words'
+import { leaves } from './difference'
 import css from './PlanView.module.css'
 
 export function PlanView({ plan, decision, digest }: { plan: Plan; decision: Decision | null; digest: string | null }) {
@@ -10,7 +11,7 @@ export function PlanView({ plan, decision, digest }: { plan: Plan; decision: Dec
     <section className={css.plan} aria-label="Plan">
       <div>
         <h3>What changes</h3>
-        <Diff steps={plan.diff} />
+        <Diff steps={leaves(plan.diff)} />
         {plan.warnings.map((warning) => (
           <p key={warning} className={css.warning}>
             <Icon sign="high" size={14} /> {warning}

@@ -31,7 +31,8 @@ export function ModeMenu({ state }: { state: SystemState }) {
             rightSection={<Icon sign="down" size={12} />}
             className={css.button}
           >
-            {MODES[state.mode].name}
+            <span className={css.prefix}>Mode: </span>
+            {MODES[state.mode].name.toLowerCase()}
           </Button>
         </Menu.Target>
         <Menu.Dropdown className={css.menu}>

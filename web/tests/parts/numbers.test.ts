@@ -10,6 +10,9 @@ describe('numbers as people read them', () => {
     [2.5, 's', '2.50 s'],
     [34.16, 'req/s', '34.2 req/s'],
     [3, 'pods', '3 pods'],
+    [1, 'pods', '1 pod'],
+    [0.0003, 'pods', '0 pods'],
+    [5, 'restarts/5m', '5'],
     [null, 'ratio', 'no sample'],
   ])('%s %s is %s', (value, unit, text) => expect(amount(value, unit)).toBe(text))
 

@@ -65,6 +65,14 @@ describe('the approval box', () => {
     expect(reject().getAttribute('aria-disabled')).toBeNull()
   })
 
+  it('asks nobody once there are enough approvals', () => {
+    const got = [{ by: 'grace@example.org', verdict: 'approve', reason: '', at: '2026-01-01T10:00:00Z' }]
+    const { sent } = box({ approvals: { needed: 1, got } })
+    fireEvent.click(approve())
+    expect(posted(sent)).toHaveLength(0)
+    expect(screen.getAllByText(/all the approvals it needs/).length).toBeGreaterThan(0)
+  })
+
   it('sends nothing while Aegis cannot be reached', () => {
     const { sent } = box()
     useLive.setState({ link: 'offline' })
