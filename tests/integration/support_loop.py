@@ -40,6 +40,7 @@ from aegis.controller.loop import Loop, Timing
 from aegis.engine import app as engine
 from aegis.kit.serving import BackgroundServer
 from aegis.remediation.budgets import Limit, Limits
+from aegis.remediation.guards import Rules
 from aegis.sandbox import server as sandbox_server
 from aegis.sandbox.kube.effects import Effect
 from aegis.sandbox.kube.objects import clone
@@ -246,12 +247,13 @@ class Story:
         return made
 
     def silence(self) -> None:
-        """Every alert is over and so is everything that waited for somebody; the storm breaker has forgotten too."""
+        """Every alert is over, and so is everything that waited for somebody."""
         with self.connect() as conn:
             firing = [one for one in alerts.page(conn, status="firing", limit=500, before=None) if one.incident_id]
         for one in firing:
             self.alert(one.labels["deployment"], one.name, status="resolved")
-        self.sandbox.advance((self.loop.timing.quiet + self.loop.rules.storm_window).total_seconds())
+        self.turn()
+        self.sandbox.advance(self.loop.timing.quiet.total_seconds() + 5)
         self.turn()
 
     def fresh(self) -> str:
@@ -333,8 +335,9 @@ def models(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="module")
 def jobs(postgres: EmbeddedPostgres) -> Iterator[Story]:
     """Forty quiet workloads of `batch` that nothing was learnt about: alerts alone tell of them. For `tale`."""
-    with story(postgres, a_plan(batch=40), namespaces=("batch",)) as made:
-        made.controller = made.with_loop(limits=GENEROUS)
+    timing = Timing(quiet=timedelta(seconds=10), approval=timedelta(minutes=2))
+    with story(postgres, a_plan(batch=40, timing=timing), namespaces=("batch",)) as made:
+        made.controller = made.with_loop(limits=GENEROUS, rules=Rules(storm_incidents=1000))
         made.turn()
         yield made
 

@@ -6,7 +6,7 @@ of policy, epoch, object, signals and budgets may have changed since. It never a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -193,14 +193,18 @@ def _approvals(conn: Connection, item: Remediation) -> list[Approval]:
     ]
 
 
-def _may_approve(conn: Connection, principal: str, wanted: ApprovalNeeded | None) -> bool:
-    """Whether somebody may approve now: an approver, with one of the roles that policy asks for, if it names any."""
-    has = users.roles_of(conn, principal)
-    return "approver" in has and (wanted is None or not has.isdisjoint(wanted.roles))
+def _may_approve(roles: Collection[str], wanted: ApprovalNeeded | None) -> bool:
+    """An approver, with one of the roles that policy asks for, if it names any."""
+    return "approver" in roles and (wanted is None or not set(roles).isdisjoint(wanted.roles))
 
 
 def _lost_approvers(conn: Connection, item: Remediation, wanted: ApprovalNeeded | None) -> list[Refusal]:
-    lost = [one.by for one in _approvals(conn, item) if not _may_approve(conn, one.by, wanted)]
+    """Whoever was one of those to approve when they did and is so no longer."""
+    lost = [
+        one.by
+        for one in _approvals(conn, item)
+        if _may_approve(one.roles, wanted) and not _may_approve(users.roles_of(conn, one.by), wanted)
+    ]
     return [Refusal(Reason.REQUESTER_LOST_ROLE, f"{', '.join(lost)} may not approve any more")] if lost else []
 
 
@@ -209,7 +213,7 @@ def _counted(
 ) -> tuple[str, ...]:
     """Whose approval counts now; an undo also rides on what was approved with the plan that showed its inverse."""
     given = _approvals(conn, item) + (_approvals(conn, parent) if parent else [])
-    return tuple(sorted({one.by for one in given if _may_approve(conn, one.by, wanted)}))
+    return tuple(sorted({one.by for one in given if _may_approve(users.roles_of(conn, one.by), wanted)}))
 
 
 def _obliged(loop: Loop, decision: Decision) -> tuple[int, timedelta]:
