@@ -9,12 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 from tests.e2e.support_browser import AXE, FLAGS, ROOT, Site, Visit
 from tests.integration.support_api import running_api
 
 from aegis.api.deps import STATIC
 from aegis.storage.embedded import EmbeddedPostgres
+
+
+# A busy machine is no reason to fail: an expectation is met at once or, on the way to failing, waited for this long.
+expect.set_options(timeout=15_000)
 
 
 @pytest.fixture(scope="session")

@@ -90,4 +90,4 @@ def test_a_session_that_ended_leads_to_the_login_and_back_here(site: Site, visit
     expect(page.get_by_text("No incident")).to_be_visible()
     with site.api.database.begin() as conn:
         conn.exec_driver_sql("DELETE FROM sessions")
-    expect(page).to_have_url(re.compile(r"/login\?next=%2F%3Fstate%3Dall"), timeout=12_000)
+    expect(page).to_have_url(re.compile(r"/login\?next=%2F%3Fstate%3Dall"))

@@ -1,4 +1,4 @@
-/** One incident, from its first abnormal sample to the verdict. What needs a person comes first. */
+/** One incident, from its first abnormal sample to the verdict. What is under way, or needs a person, comes first. */
 
 import { useQuery } from '@tanstack/react-query'
 import { Link, getRouteApi } from '@tanstack/react-router'
@@ -44,20 +44,21 @@ export function IncidentPage() {
 }
 
 function Shown({ incident }: { incident: Incident }) {
-  const waiting = incident.remediations.filter((one) => one.state === 'awaiting_approval')
-  const others = incident.remediations.filter((one) => one.state !== 'awaiting_approval').toReversed()
+  const newestFirst = incident.remediations.toReversed()
+  const active = newestFirst.filter((one) => one.state !== 'closed')
+  const over = newestFirst.filter((one) => one.state === 'closed')
   return (
     <>
       <Head incident={incident} />
       <WhyLine incident={incident} />
       <div className={css.columns}>
         <div className={css.main}>
-          {waiting.map((item) => (
+          {active.map((item) => (
             <RemediationPanel key={item.id} item={item} />
           ))}
           <Plots incident={incident} />
           <EvidenceTable evidence={incident.evidence} />
-          {others.map((item) => (
+          {over.map((item) => (
             <RemediationPanel key={item.id} item={item} />
           ))}
           {incident.remediations.length === 0 && (

@@ -88,7 +88,7 @@ function Legend({ marks }: { marks: Mark[] }) {
           <span className={css.badge} data-kind={mark.kind}>
             {place + 1}
           </span>
-          {mark.label} <time>{clock(mark.at * 1000, zone)}</time>
+          {capital(mark.label)} <time>{clock(mark.at * 1000, zone)}</time>
         </li>
       ))}
     </ol>

@@ -105,7 +105,9 @@ export function spoken(sentence: string): string {
   )
 }
 
+/** The first letter large, except of what is a name: an address, a path, a code. */
 export function capital(text: string): string {
+  if (/^[^ ]*[@/_]/.test(text)) return text
   return text.charAt(0).toUpperCase() + text.slice(1)
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { entityName, inverseName, pathName, plain, spoken } from '../../src/parts/words'
+import { capital, entityName, inverseName, pathName, plain, spoken } from '../../src/parts/words'
 
 describe('words', () => {
   it('says codes inside a sentence in words', () =>
@@ -25,5 +25,9 @@ describe('words', () => {
         params: { replicas: 3 },
       }),
     ).toBe('Scale deployment shop / cart, replicas 3'))
+  it('changes no name at the beginning of a sentence', () => {
+    expect(capital('ada@example.org approved it')).toBe('ada@example.org approved it')
+    expect(capital('rolling back')).toBe('Rolling back')
+  })
   it('says nothing for null', () => expect(plain(null)).toBe('nothing'))
 })
