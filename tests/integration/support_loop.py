@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -60,6 +60,9 @@ NOBODY = "-"  # no password opens this account
 RESTART, SCALE, ROLLBACK = (ActionKind.RESTART_DEPLOYMENT, ActionKind.SCALE_DEPLOYMENT, ActionKind.ROLLBACK_DEPLOYMENT)
 # Alerts whose names say enough for one action each.
 ERRORS, THROTTLED, CRASHING = "HighErrorRate", "CPUThrottlingHigh", "KubePodCrashLooping"
+# Nothing takes longer than it must: a verdict needs 100 s of samples.
+BRIEF = Timing(quiet=timedelta(seconds=10), approval=timedelta(minutes=2), verify_within=timedelta(seconds=95))
+VERDICT_SECONDS = 105
 GENEROUS = Limits(*[Limit(1000, 60)] * 6)  # budgets that stop nobody
 _numbers = count(1)
 
@@ -84,6 +87,16 @@ class Story:
     def with_loop(self, **changes: Any) -> Controller:
         """Another controller of the same system, e.g. with another `owner`, clients or timing."""
         return Controller(replace(self.loop, **changes))
+
+    @contextmanager
+    def under(self, **changes: Any) -> Iterator[None]:
+        """For a while the story goes on with another controller of the same system."""
+        before = self.controller
+        self.controller = self.with_loop(**changes)
+        try:
+            yield
+        finally:
+            self.controller = before
 
     def connect(self) -> AbstractContextManager[Connection]:
         return self.database.begin()
@@ -222,7 +235,13 @@ class Story:
             return alerts.receive(conn, incoming, new_id=self.system.ids.new("alr"), now=self.clock.now())
 
     def propose(
-        self, action: ActionKind, name: str, *, by: str = SYSTEM, incident: Incident | None = None, **params: ParamValue
+        self,
+        action: ActionKind,
+        name: str,
+        params: Mapping[str, ParamValue] | None = None,
+        *,
+        by: str = SYSTEM,
+        incident: Incident | None = None,
     ) -> Remediation:
         """A proposal, right or wrong, as the recommender or a person (`by`) hands it in."""
         with self.connect() as conn:
@@ -234,7 +253,7 @@ class Story:
                 action=action,
                 target=Target("Deployment", self.namespace, name),
                 workload=f"deployment/{self.namespace}/{name}",
-                params=params,
+                params=params or {},
                 requested_by=by,
                 requester_roles=roles,
                 by_hand=by != SYSTEM,
@@ -315,9 +334,11 @@ def _admin(system: Rehearsal) -> None:
         users.create_first(conn, **first, roles=["admin"], now=system.clock.now())
 
 
-def a_plan(mode: safety.Mode = "auto", *, batch: int = 0, timing: Timing | None = None) -> Plan:
+def a_plan(
+    mode: safety.Mode = "auto", *, batch: int = 0, history: timedelta = HISTORY, timing: Timing | None = None
+) -> Plan:
     """A short past, the default seed and, unless said otherwise, the default timing."""
-    return Plan(mode=mode, history=HISTORY, batch=batch, timing=timing or Timing())
+    return Plan(mode=mode, history=history, batch=batch, timing=timing or Timing())
 
 
 @pytest.fixture(scope="session")
@@ -334,9 +355,9 @@ def models(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="module")
 def jobs(postgres: EmbeddedPostgres) -> Iterator[Story]:
-    """Forty quiet workloads of `batch` that nothing was learnt about: alerts alone tell of them. For `tale`."""
-    timing = Timing(quiet=timedelta(seconds=10), approval=timedelta(minutes=2))
-    with story(postgres, a_plan(batch=40, timing=timing), namespaces=("batch",)) as made:
+    """Forty quiet workloads of `batch` that alerts alone tell of: what they tell in an hour is too little to learn."""
+    plan = a_plan(batch=40, history=timedelta(minutes=1), timing=BRIEF)
+    with story(postgres, plan, namespaces=("batch",)) as made:
         made.controller = made.with_loop(limits=GENEROUS, rules=Rules(storm_incidents=1000))
         made.turn()
         yield made

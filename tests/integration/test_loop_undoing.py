@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from tests.integration.support_loop import (
+    BRIEF,
     RESTART,
     SCALE,
     THROTTLED,
@@ -26,7 +26,6 @@ from aegis.storage.remediations import Remediation
 __all__ = ["jobs", "models", "tale"]
 pytestmark = pytest.mark.integration
 
-SHORT = Timing(verify_within=timedelta(seconds=100))
 TAKEN_BACK = ["verifying", "no_effect", "undoing", "undone", "closed"]
 UNDO = ["proposed", "approved", "ready", "executing", "executed", "closed"]
 
@@ -52,12 +51,12 @@ def scaled_in_vain(tale: Story) -> tuple[str, Remediation]:
 def test_a_wrong_fix_is_undone_once_and_the_spec_is_the_one_from_before_field_for_field(
     postgres: EmbeddedPostgres, models: Path
 ) -> None:
-    with story(postgres, a_plan(timing=SHORT), models=models) as tale:
+    with story(postgres, a_plan(timing=Timing(verify_within=BRIEF.verify_within)), models=models) as tale:
         before = tale.spec("search")
         tale.sandbox.start_fault("trap_scale_to_zero", "search")
         tale.until(lambda: tale.incidents("search"), within=60)
         tale.until(lambda: tale.incident("search").failure_class != "unknown", within=60)
-        wrong = tale.propose(SCALE, "search", incident=tale.incident("search"), replicas=3)
+        wrong = tale.propose(SCALE, "search", {"replicas": 3}, incident=tale.incident("search"))
         tale.advance(5)
         assert tale.spec("search") == {**before, "replicas": 3}
         tale.until(lambda: tale.of(wrong.id).close, within=200)
@@ -116,7 +115,9 @@ def test_an_undo_waits_for_the_switch_and_the_mode_and_is_not_lost_to_them(tale:
         tale.change(safety.stop)
     else:
         tale.change(safety.set_mode, mode="observe")
+    tale.every = 30
     tale.advance(60)
+    tale.every = 5
     assert (tale.of(fix.id).state, undo_of(tale, fix).state, len(tale.effects(name))) == ("undoing", "proposed", 1)
     assert undo_of(tale, fix).last_error
     if switch == "stopped":
