@@ -16,7 +16,6 @@ from tests.integration.support_api import running_api
 from aegis.api.deps import STATIC
 from aegis.storage.embedded import EmbeddedPostgres
 
-
 # A busy machine is no reason to fail: an expectation is met at once or, on the way to failing, waited for this long.
 expect.set_options(timeout=15_000)
 

@@ -185,7 +185,7 @@ def test_a_new_incident_appears_while_one_looks(site: Site, visit: Visit) -> Non
     expect(page.get_by_text("No open incident")).to_be_visible()
     expect(page.get_by_text("Live", exact=True)).to_be_visible()
     site.api.incident()
-    expect(page.get_by_role("link", name=re.compile("cart in shop"))).to_be_visible(timeout=4_000)
+    expect(page.get_by_role("link", name=re.compile("cart in shop"))).to_be_visible()
     expect(page.get_by_role("status").filter(has_text="1 open incidents")).to_have_count(1)
 
 
