@@ -27,6 +27,7 @@ WORDS: Mapping[str, str] = {
     "replicas_wanted": "wanted replicas",
     "rollout_age": "age of the rollout",
 }
+COUNTED = frozenset({"pods", "restarts/5m"})  # the signal's words already say what is counted
 CLASSES: Mapping[str, str] = {
     "service_down": "the service is down",
     "crash_loop": "a crash loop",
@@ -72,4 +73,6 @@ def amount(value: float, unit: str) -> str:
         return f"{value / 2**20:.0f} MiB"
     if unit == "s":
         return f"{value * 1000:.0f} ms" if abs(value) < 1 else f"{value:.1f} s"
+    if unit in COUNTED:
+        return f"{round(value, 2):g}"
     return f"{value:.3g} {unit}"

@@ -27,3 +27,4 @@ def seed(database: Database, *, now: datetime, mode: safety.Mode = "approve") ->
         for document in documents():
             text = validate(document).model_dump_json(by_alias=True, exclude_none=True)
             policies.save(conn, document, text.encode(), by=SYSTEM, comment="first start", now=now)
+        safety.bump_epoch(conn, by=SYSTEM, reason="first start, with the starter policies in force", now=now)

@@ -121,7 +121,7 @@ def diagnosed(conn: Connection, incident_id: str, diagnosis: dict[str, Any], *, 
     audit_id = audit.append(
         conn, Entry(kind="incident:diagnosed", at=now, actor="aegis", subject=incident_id, data=data)
     )
-    detail = " ".join(diagnosis.get("reasons", []))
+    detail = "; ".join(diagnosis.get("reasons", []))
     chance = "" if diagnosis["class"] == "unknown" else f" ({diagnosis['probability']:.0%})"
     title = f"Diagnosed as {diagnosis['class']}{chance}"
     timeline.add(
