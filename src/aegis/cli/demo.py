@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from aegis.cli.tour.people import People
     from aegis.cli.tour.scene import Scene
 
-PORT = 3000
+HOST, PORT = "127.0.0.1", 3000
 SCRAPE_SECONDS = 10.0
 EPILOG = "Exit codes: 0 everything went as told · 1 a chapter did not · 7 something needed did not answer."
 
@@ -159,6 +159,7 @@ def _scene(home: Path, seed: int, port: int | None, narrator: Narrator) -> Itera
     from aegis.executor.cluster import KubernetesCluster
     from aegis.storage.embedded import EmbeddedPostgres
 
+    page_port = _port_for(port)  # a taken one is told at once
     narrator.heading(f"Aegis: the five-minute tour, seed {seed}")
     narrator.say(
         "Everything runs on this machine: a real PostgreSQL, the four processes, and a simulated cluster with a small "
@@ -179,7 +180,7 @@ def _scene(home: Path, seed: int, port: int | None, narrator: Narrator) -> Itera
             )
         with system:
             _learn(system, narrator)
-            _open_page(system, port)
+            system.open_api(page_port)
             met = people.meet(system)
             cluster = KubernetesCluster(system_home / "admin.kubeconfig")
             try:
@@ -214,14 +215,17 @@ def _learn(system: Rehearsal, narrator: Narrator) -> None:
                 return
 
 
-def _open_page(system: Rehearsal, port: int | None) -> None:
-    """On the port asked for; without one on 3000, or on a free one where that is taken."""
+def _port_for(asked: int | None) -> int:
+    """The port asked for; without one 3000, or 0 for a free one where that is taken. Raises `Unavailable`."""
+    from aegis.kit.serving import bind
+
     try:
-        system.open_api(PORT if port is None else port)
+        bind(HOST, PORT if asked is None else asked).close()
     except Unavailable:
-        if port is not None:
+        if asked is not None:
             raise
-        system.open_api(0)
+        return 0
+    return PORT if asked is None else asked
 
 
 def _introduce(system: Rehearsal, met: People, narrator: Narrator) -> None:

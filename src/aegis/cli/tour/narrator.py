@@ -82,10 +82,15 @@ class Narrator:
             self.console.print(mark + Text(sentence if held else f"did not hold: {sentence}"))
 
     def pause(self, prompt: str) -> None:
-        """Wait for Enter where somebody sits there."""
-        if self._pauses:
-            self.console.print()
+        """Wait for Enter where somebody sits there; the end of their input means that nobody does any more."""
+        if not self._pauses:
+            return
+        self.console.print()
+        try:
             self.console.input(Text(f"{prompt} ", style="bold"))
+        except EOFError:
+            self._pauses = False
+            self.console.print()
 
     @contextmanager
     def working(self, text: str) -> Iterator[None]:
