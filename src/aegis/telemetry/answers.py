@@ -28,7 +28,10 @@ def read_answer(status: int, body: bytes) -> list[tuple[Labels, Floats]]:
         why = str(document.get("error", "no reason given"))[:300] if isinstance(document, dict) else "no object"
         raise Unavailable("prometheus_failed", f"Prometheus answered {status}: {why}")
     try:
-        return [_series(one) for one in document["data"]["result"]]
+        result = document["data"]["result"]
+        if not isinstance(result, list):
+            raise TypeError
+        return [_series(one) for one in result]
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
         raise Unavailable("prometheus_bad_answer", "Prometheus answered in a form that is not its own") from None
 

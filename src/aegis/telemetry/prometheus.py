@@ -10,7 +10,7 @@ import json
 import math
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import httpx2
@@ -70,7 +70,7 @@ class PrometheusSource:
         self._pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="prometheus")
 
     def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.shutdown(cancel_futures=True)
         self._http.close()
 
     @property
@@ -142,11 +142,13 @@ class PrometheusSource:
         """Every answer, in order; the first that fails fails all."""
         given_up = threading.Event()
         asked = [self._pool.submit(self._answer, question, given_up) for question in questions]
-        _, late = wait(asked, PATIENCE)
+        done, late = wait(asked, PATIENCE, FIRST_EXCEPTION)
         if late:
             given_up.set()
             for one in late:
                 one.cancel()
+            for one in done:
+                one.result()
             raise Unavailable("prometheus_slow", f"{self._url} did not answer within {PATIENCE:.0f} s")
         return [one.result() for one in asked]
 
