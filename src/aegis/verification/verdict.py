@@ -3,7 +3,7 @@
 Invariants
 1. A signal without samples after the action is never recovered: missing telemetry never yields HELPED.
 2. Traffic that vanished is harm, whatever became of the errors: scaling to zero never yields HELPED.
-3. Every signal that raised the incident must be back, and every wanted replica available, for HELPED.
+3. For HELPED every signal that raised the incident is back, every wanted replica available, and there is traffic.
 4. No verdict before the action had time to settle; past the deadline, whatever is still missing is INCONCLUSIVE.
 """
 
@@ -30,13 +30,15 @@ class Outcome(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Rules:
     """Seconds and shares. `samples` in a row after `settle` are looked at; `recovered` is the part of the departure
-    that may remain; `worse` times the departure, or of a guard's level, is harm."""
+    that may remain; `worse` times a guard's level is harm; below `no_traffic` of the usual nothing is served.
+    """
 
     settle: float = 45.0
     samples: int = 6
     recovered: float = 0.35
     worse: float = 1.5
     traffic_floor: float = 0.5
+    no_traffic: float = 0.05
     before: float = 300.0
 
 
@@ -109,7 +111,7 @@ def judge(
     """
     rules = rules or Rules()
     look = _Look(series, abnormal_since, effect_at, rules)
-    targets = [one for one in symptoms if one.signal in SIGNALS and one.signal not in LAGGING | set(CONTEXT)][:4]
+    targets = [one for one in symptoms if one.signal in SIGNALS and one.signal not in LAGGING | set(CONTEXT)]
     measures = tuple(look.measure(one) for one in targets)
     if now < effect_at + rules.settle:
         return Verdict(None, "too early to say: the action is still settling", measures)
@@ -123,12 +125,16 @@ def judge(
     if missing:
         sentence = f"no samples of {', '.join(missing)} after the action: that is not success"
         return _wait(late, Outcome.INCONCLUSIVE, sentence, measures)
-    open_ones = [one.signal for one in measures if not one.better]
+    open_ones = [one.signal for one in measures if one.better is False]
     if open_ones:
         return _wait(late, Outcome.NO_EFFECT, f"{', '.join(open_ones)} did not come back", measures)
-    short = look.short_of_replicas()
-    if short is not None:
-        return _wait(late, Outcome.NO_EFFECT, short, measures)
+    unsaid = [one.signal for one in measures if one.better is None]
+    if unsaid:
+        sentence = f"how {', '.join(unsaid)} was before is not known: that is not success"
+        return _wait(late, Outcome.INCONCLUSIVE, sentence, measures)
+    idle = look.not_serving()
+    if idle is not None:
+        return _wait(late, Outcome.NO_EFFECT, idle, measures)
     return Verdict(Outcome.HELPED, f"{', '.join(one.signal for one in measures)} came back", measures)
 
 
@@ -173,7 +179,7 @@ class _Look:
         return newest if not np.isnan(newest).any() else np.empty(0)
 
     def missing(self, targets: Sequence[Symptom]) -> list[str]:
-        needed = [one.signal for one in targets]
+        needed = [one.signal for one in targets] + ["replicas_wanted", "replicas_available"]
         if self.healthy("request_rate") is not None:
             needed.append("request_rate")
         return [name for name in dict.fromkeys(needed) if not self.after(name).size]
@@ -197,6 +203,8 @@ class _Look:
 
     def harm(self, targets: Sequence[Symptom]) -> str | None:
         """What got clearly worse since the action, in a sentence."""
+        if self.parked():
+            return "no replicas are wanted any more: nothing can be wrong where nothing runs"
         traffic = self._traffic_gone()
         if traffic is not None:
             return traffic
@@ -210,13 +218,15 @@ class _Look:
                 return f"{signal} went from {before:.3g} to {after:.3g} after the action"
         return None
 
+    def parked(self) -> bool:
+        """Scaled to zero since the action; one that was at zero before is nobody's harm, and nobody's help either."""
+        before, after = self.ill("replicas_wanted"), self.after("replicas_wanted")
+        return bool(after.size) and float(after[-1]) == 0 and before != 0
+
     def _traffic_gone(self) -> str | None:
         usual, ill = self.healthy("request_rate"), self.ill("request_rate")
         if usual is None or usual <= 0:
             return None
-        wanted = self.after("replicas_wanted")
-        if wanted.size and float(wanted[-1]) == 0:
-            return "no replicas are wanted any more: nothing can be wrong where nothing runs"
         samples = self.after("request_rate")
         if not samples.size:
             return None
@@ -226,12 +236,16 @@ class _Look:
             return f"traffic fell from {reference:.3g} to {after:.3g} requests per second"
         return None
 
-    def short_of_replicas(self) -> str | None:
+    def not_serving(self) -> str | None:
+        """Why it does not do its work yet, whatever its symptoms say."""
         wanted, available = self.after("replicas_wanted"), self.after("replicas_available")
-        if not wanted.size or not available.size:
-            return "whether its replicas are available is not known"
+        if wanted[-1] == 0:
+            return "no replicas are wanted: nothing can be right where nothing runs"
         if (available < wanted).any():
             return f"{available[-1]:.0f} of {wanted[-1]:.0f} replicas are available"
+        usual, traffic = self.healthy("request_rate"), _median(self.after("request_rate"))
+        if usual and traffic is not None and traffic < self.rules.no_traffic * usual:
+            return f"traffic of {usual:.3g} requests per second did not come back"
         return None
 
 
