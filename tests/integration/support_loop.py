@@ -37,6 +37,7 @@ from aegis.cli.rehearsal import Plan, Rehearsal
 from aegis.controller.app import Controller
 from aegis.controller.engine import EngineClient
 from aegis.controller.loop import Loop, Timing
+from aegis.controller.reconcile import advance
 from aegis.engine import app as engine
 from aegis.kit.serving import BackgroundServer
 from aegis.remediation.budgets import Limit, Limits
@@ -279,6 +280,15 @@ class Story:
         """The name of a workload that nobody has touched yet."""
         return f"job-{next(self._fresh):02d}"
 
+    def up_to(self, name: str, state: str) -> Remediation:
+        """Run stage after stage of what an alert leads to, until it is in `state`."""
+        self.alert(name)
+        self.controller.push_safety()
+        self.controller.sense()
+        while self.remediation(name).state != state:
+            assert advance(self.loop), f"{name} never was {state}:\n{self.told()}"
+        return self.remediation(name)
+
     def person(self, *roles: str) -> str:
         """A new user with these roles."""
         email = f"{roles[0]}-{next(_numbers)}@example.org"
@@ -375,12 +385,24 @@ def tale(jobs: Story) -> Iterator[Story]:
     jobs.silence()
 
 
+@pytest.fixture
+def small(postgres: EmbeddedPostgres) -> Iterator[Story]:
+    """Eight workloads of `batch` for one test alone, that alerts alone tell of."""
+    plan = a_plan(batch=8, history=timedelta(minutes=1), timing=BRIEF)
+    with story(postgres, plan, namespaces=("batch",)) as made:
+        made.controller = made.with_loop(limits=GENEROUS, rules=Rules(storm_incidents=1000))
+        made.turn()
+        yield made
+
+
 # --- what lies between -------------------------------------------------------------------------------------------
 
 
 @dataclass
 class Held:
-    """One request that waits on the wire: `arrived` is set when it came, `let_go` passes it on."""
+    """A request that waits on the wire, or (`after`) its answer; `arrived` says that it does, `let_go` passes it on."""
+
+    after: bool = False
 
     arrived: threading.Event = field(default_factory=threading.Event)
     let_go: threading.Event = field(default_factory=threading.Event)
@@ -422,9 +444,8 @@ class Wire:
     async def _pass(self, request: Request) -> Response:
         effect = request.method == "POST" and request.url.path == "/v1/actions"
         trouble = self.troubles.pop(0) if effect and self.troubles else None
-        if isinstance(trouble, Held):
-            trouble.arrived.set()
-            await run_in_threadpool(trouble.let_go.wait, 60)
+        if isinstance(trouble, Held) and not trouble.after:
+            await run_in_threadpool(_wait, trouble)
         if trouble == "request":
             return Response("the connection broke before it arrived", 502)
         body = await request.body()
@@ -434,6 +455,8 @@ class Wire:
         if effect and self.after is not None:
             after, self.after = self.after, None
             await run_in_threadpool(after)
+        if isinstance(trouble, Held) and trouble.after:
+            await run_in_threadpool(_wait, trouble)
         if trouble == "answer":
             return Response("the connection broke before the answer arrived", 502)
         return Response(answer.content, answer.status_code, media_type=answer.headers.get("content-type"))
@@ -445,17 +468,20 @@ class Wire:
         return self._http.request(request.method, f"{self._url}{path}", content=body, headers=kept)
 
 
+def _wait(held: Held) -> None:
+    held.arrived.set()
+    assert held.let_go.wait(60), "nobody let it go"
+
+
 @contextmanager
 def wired(tale: Story) -> Iterator[Wire]:
     """Put a wire between the story's controller and its executor."""
-    wire, before = Wire(tale.system.executor_url), tale.controller
-    keys = load_hmac_keys(tale.system.keys.hmac)
-    client = ExecutorClient(wire.url, keys, tale.clock, seconds=60.0)
-    tale.controller = tale.with_loop(executor=client)
+    wire = Wire(tale.system.executor_url)
+    client = ExecutorClient(wire.url, load_hmac_keys(tale.system.keys.hmac), tale.clock, seconds=60.0)
     try:
-        yield wire
+        with tale.under(executor=client):
+            yield wire
     finally:
-        tale.controller = before
         client.close()
         wire.close()
 
@@ -470,7 +496,7 @@ class Weather:
 @contextmanager
 def under_weather(tale: Story) -> Iterator[Weather]:
     """Give the story's engine and verification a Prometheus that can fail; the samples are the sandbox's."""
-    weather, before = Weather(), tale.controller
+    weather = Weather()
     inner = sandbox_server.create_app(tale.sandbox)
 
     async def outer(scope: Any, receive: Any, send: Any) -> None:
@@ -491,30 +517,19 @@ def under_weather(tale: Story) -> Iterator[Weather]:
         eyes = stack.enter_context(BackgroundServer(engine.create_app(deps)))
         client = EngineClient(eyes.url)
         stack.callback(client.close)
-        tale.controller = tale.with_loop(engine=client, telemetry=source)
-        try:
+        with tale.under(engine=client, telemetry=source):
             yield weather
-        finally:
-            tale.controller = before
 
 
-@contextmanager
-def database_down(postgres: EmbeddedPostgres, url: str) -> Iterator[None]:
-    """Nobody reaches this one database, and who was connected is no longer."""
-    name = urlsplit(url).path.lstrip("/")
-    take_down(postgres, name)
-    try:
-        yield
-    finally:
-        bring_up(postgres, name)
-
-
-def take_down(postgres: EmbeddedPostgres, name: str) -> None:
+def take_down(postgres: EmbeddedPostgres, tale: Story) -> None:
+    """From now on nobody reaches the control plane's database, and who was connected is no longer."""
+    name = urlsplit(tale.system.control_url).path.lstrip("/")
     with psycopg.connect(postgres.superuser_url(), autocommit=True) as server:
         server.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
         server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
 
 
-def bring_up(postgres: EmbeddedPostgres, name: str) -> None:
+def bring_up(postgres: EmbeddedPostgres, tale: Story) -> None:
+    name = urlsplit(tale.system.control_url).path.lstrip("/")
     with psycopg.connect(postgres.superuser_url(), autocommit=True) as server:
         server.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(sql.Identifier(name)))

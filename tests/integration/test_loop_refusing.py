@@ -29,18 +29,6 @@ def alerted(tale: Story) -> tuple[str, Remediation]:
     return name, tale.remediation(name)
 
 
-def up_to(tale: Story, name: str, state: str) -> Remediation:
-    """Run stage after stage of a workload's remediation until it is in `state`."""
-    tale.alert(name)
-    tale.controller.push_safety()
-    tale.controller.sense()
-    for _ in range(20):
-        if tale.remediation(name).state == state:
-            return tale.remediation(name)
-        assert advance(tale.loop)
-    raise AssertionError(f"{name} never was {state}:\n{tale.told()}")
-
-
 def save_policy(tale: Story, policy_id: str, **changes: Any) -> None:
     """A new version of a starter policy, as the API saves it."""
     document = next(one for one in documents() if one["id"] == policy_id) | changes
@@ -191,7 +179,7 @@ def test_a_policy_edited_between_decision_and_effect_is_obeyed(
     tale: Story, state: str, change: Callable[[Story], None], codes: set[str]
 ) -> None:
     name = tale.fresh()
-    item = up_to(tale, name, state)
+    item = tale.up_to(name, state)
     try:
         change(tale)
         tale.advance(10)
@@ -208,7 +196,7 @@ def test_a_policy_edited_between_decision_and_effect_is_obeyed(
 @pytest.mark.parametrize("state", ["approved", "ready"])
 def test_a_new_epoch_before_the_intent_is_decided_again_and_goes_on(tale: Story, state: str) -> None:
     name = tale.fresh()
-    item = up_to(tale, name, state)
+    item = tale.up_to(name, state)
     a_new_epoch(tale)
     tale.turn()
     assert tale.of(item.id).epoch == tale.safety().epoch
@@ -217,7 +205,7 @@ def test_a_new_epoch_before_the_intent_is_decided_again_and_goes_on(tale: Story,
 
 def test_an_intent_of_an_older_epoch_is_not_carried_out_and_is_decided_again(tale: Story) -> None:
     name = tale.fresh()
-    item = up_to(tale, name, "executing")
+    item = tale.up_to(name, "executing")
     a_new_epoch(tale)
     assert advance(tale.loop)
     assert (tale.refusals(item), tale.effects(name)) == (["epoch_changed"], [])
@@ -258,7 +246,7 @@ def test_somebody_locked_out_while_it_waits_cannot_have_approved_it(tale: Story)
 @pytest.mark.parametrize("state", ["proposed", "approved", "ready"])
 def test_an_incident_whose_signals_are_stale_never_acts(tale: Story, state: str) -> None:
     name = tale.fresh()
-    item = up_to(tale, name, state)
+    item = tale.up_to(name, state)
     with tale.connect() as conn:
         old = tale.clock.now() - timedelta(seconds=91)
         conn.execute(update(incidents).where(incidents.c.id == item.incident_id).values(last_abnormal_at=old))
