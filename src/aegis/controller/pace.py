@@ -71,6 +71,6 @@ def _after_refusal(
 
 def tried(past: Sequence[Remediation]) -> list[str]:
     """Action kinds that took effect without helping, or that a person rejected: not to be proposed again here."""
-    failed = [item for item in past if item.close == Close.ESCALATED or item.state is State.REJECTED]
+    in_vain = [item for item in past if item.close == Close.ESCALATED]
     rejected = [item for item in past if any(refusal["code"] == Reason.REJECTED for refusal in item.refusals)]
-    return sorted({item.action.value for item in (*failed, *rejected)})
+    return sorted({item.action.value for item in (*in_vain, *rejected)})
