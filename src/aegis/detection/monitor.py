@@ -123,9 +123,13 @@ class Trained:
         return self._reading(p_value, abnormal, around + rhythm, sizes, gaps, observed)
 
     def _holding(self) -> Floats:
-        """Usual gaps of what departs; the rest (inf) goes on with its day, or an evening would prolong the episode."""
+        """Usual gaps of what departs, and of facts, which explain it; the rest (inf) goes on with its day.
+
+        Were all signals held, a mere evening would prolong the episode.
+        """
         gaps = self.model.gap_sizes(self.levels.fast - self.levels.slow)
-        return np.where(gaps >= QUIET * self.limits[2], self.model.gap_noise, np.inf)
+        held = (gaps >= QUIET * self.limits[2]) | ~self.model.scored
+        return np.where(held, self.model.gap_noise, np.inf)
 
     def _forecast(self) -> Floats:
         if self.seen < self.model.forecast.lags:

@@ -9,19 +9,17 @@ from collections.abc import Mapping
 
 from aegis.incidents.features import rise
 
-# A caller may retry or tolerate a part of the failed calls, and adds errors of its own; half tells who is to blame.
-ERRORS_PASSED_ON = 0.5
-# Waiting is a mean, latency a 95th percentile, which moves about twice as far.
-WAIT_PASSED_ON = 0.25
+# A caller may retry or tolerate a part of what fails, and adds something of its own; half tells who is to blame.
+PASSED_ON = 0.5
 
 
 def errors_passed_on(features: Mapping[str, float]) -> bool:
     """Failed calls to dependencies explain at least half of the additional errors."""
     errors = rise(features, "error_ratio")
-    return errors > 0 and rise(features, "upstream_failures") >= ERRORS_PASSED_ON * errors
+    return errors > 0 and rise(features, "upstream_failures") >= PASSED_ON * errors
 
 
 def wait_passed_on(features: Mapping[str, float]) -> bool:
-    """Waiting for dependencies explains the additional latency."""
-    slower = rise(features, "latency_p95")
-    return slower > 0 and rise(features, "upstream_wait") >= WAIT_PASSED_ON * slower
+    """Waiting for dependencies explains at least half of the additional latency, both as means over all requests."""
+    slower = rise(features, "latency_mean")
+    return slower > 0 and rise(features, "upstream_wait") >= PASSED_ON * slower

@@ -9,6 +9,7 @@ WORDS: Mapping[str, str] = {
     "request_rate": "request rate",
     "error_ratio": "error ratio",
     "latency_p95": "95th percentile latency",
+    "latency_mean": "mean latency",
     "upstream_timeout_ratio": "timeouts to dependencies",
     "upstream_failures": "failed calls to dependencies per request",
     "upstream_wait": "waiting for dependencies per request",

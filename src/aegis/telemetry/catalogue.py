@@ -58,6 +58,7 @@ def _gauge(metric: str, matchers: str = "") -> str:
 
 _REQUESTS = _by_pod(_rate("http_requests_total"))
 _FAILED = _by_pod(_rate("http_requests_total", ', code=~"5.."'))
+_SECONDS = _by_pod(_rate("http_request_duration_seconds_sum"))
 _CALLS = _by_pod(_rate("http_client_requests_total"))
 _LATE = _by_pod(_rate("http_client_requests_total", ', code="timeout"'))
 _BROKEN = _by_pod(_rate("http_client_requests_total", ', code=~"5..|timeout"'))
@@ -86,6 +87,7 @@ _SIGNALS = (
     Signal("request_rate", "req/s", Role.TRAFFIC, "down", _REQUESTS),
     Signal("error_ratio", "ratio", Role.ERRORS, "up", f"{_FAILED} / {_REQUESTS}"),
     Signal("latency_p95", "s", Role.LATENCY, "up", f"histogram_quantile(0.95, {_BUCKETS})"),
+    Signal("latency_mean", "s", Role.LATENCY, "up", f"{_SECONDS} / {_REQUESTS}"),
     Signal("upstream_timeout_ratio", "ratio", Role.ERRORS, "up", f"{_LATE} / {_CALLS}", "request_rate"),
     Signal("upstream_failures", "calls/req", Role.ERRORS, "up", f"{_BROKEN} / {_REQUESTS}", "request_rate"),
     Signal("upstream_wait", "s", Role.LATENCY, "up", f"{_WAITED} / {_REQUESTS}", "request_rate"),
@@ -158,6 +160,7 @@ CONTEXT: tuple[str, ...] = (
     "rollout_age",
     "cpu_cores",
     "memory_bytes",
+    "latency_mean",
     "upstream_failures",
     "upstream_wait",
 )

@@ -108,9 +108,10 @@ def test_who_is_to_blame_is_told_from_the_calls() -> None:
     assert not errors_passed_on(ERRORS | signal("upstream_failures", 0.05, 0.002))
     assert not errors_passed_on(ERRORS)
     assert not errors_passed_on(signal("upstream_failures", 0.2, 0.0))
-    assert wait_passed_on(SLOW | signal("upstream_wait", 0.5, 0.1))
-    assert not wait_passed_on(SLOW | signal("upstream_wait", 0.11, 0.1))
-    assert not wait_passed_on(SLOW)
+    slower = SLOW | signal("latency_mean", 0.5, 0.1)
+    assert wait_passed_on(slower | signal("upstream_wait", 0.35, 0.05))
+    assert not wait_passed_on(slower | signal("upstream_wait", 0.1, 0.05))
+    assert not wait_passed_on(slower)
 
 
 KEYS = [f"{name}{ending}" for name in NAMES for ending in ("", ".was", ".ratio", ".recent", ".slope_per_hour")]

@@ -46,7 +46,7 @@ def proposed(
         ("error_burst", {"error_ratio": 0.2, "upstream_failures": 0.2}, []),
         ("high_latency", {}, ["restart_deployment"]),
         ("high_latency", {"request_rate.ratio": 1.6, "cpu_limit_ratio": 0.7}, ["scale_deployment"]),
-        ("high_latency", {"latency_p95": 0.9, "upstream_wait": 0.8}, []),
+        ("high_latency", {"latency_mean": 0.4, "upstream_wait": 0.3}, []),
         ("service_down", NEW, ["rollback_deployment", "restart_deployment"]),
         ("service_down", OLD, ["restart_deployment"]),
         ("connection_timeout", {}, []),

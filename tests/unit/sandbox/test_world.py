@@ -82,6 +82,7 @@ SENSIBLE = {
     "request_rate": (2, 200),
     "error_ratio": (1e-4, 0.01),
     "latency_p95": (0.01, 0.8),
+    "latency_mean": (0.005, 0.4),
     "cpu_cores": (0.02, 2),
     "cpu_limit_ratio": (0.1, 0.75),
     "cpu_throttle_ratio": (0, 0.02),
