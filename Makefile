@@ -28,7 +28,9 @@ test: $(VENV)/.dev src/aegis/api/static/index.html check ui-test python-tests ##
 	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile tests
 
 bench: $(VENV)/.dev ## Run the quick benchmarks; each prints a table
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file --quick; done
+	@failed=0; for file in $(filter-out benchmarks/vus.py,$(wildcard benchmarks/*.py)); do \
+	  echo "== $$file"; $(BIN)/python $$file --quick || failed=1; \
+	done; exit $$failed
 
 fmt: $(VENV)/.dev ## Format and fix what can be fixed
 	@$(BIN)/ruff format .
