@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -175,6 +176,15 @@ class Story:
     def timeline(self, incident: Incident) -> list[timeline.Event]:
         with self.connect() as conn:
             return timeline.of(conn, incident.id)
+
+    def soon(self, done: Callable[[], object], within: float) -> None:
+        """Wait for what threads do in real seconds, looking whenever PostgreSQL tells of an event."""
+        end = time.monotonic() + within
+        with self.database.listen("aegis_events") as events:
+            while not done():
+                assert time.monotonic() < end, f"not within {within} s:\n{self.told()}"
+                for _ in events.notifies(timeout=0.02, stop_after=1):
+                    pass
 
     def told(self) -> str:
         """Everything on all timelines, for a failing test's message."""
@@ -408,7 +418,7 @@ class Held:
     let_go: threading.Event = field(default_factory=threading.Event)
 
 
-Trouble = Literal["request", "answer", "twice"] | Held
+Trouble = Literal["none", "request", "answer", "twice"] | Held
 
 
 class Wire:

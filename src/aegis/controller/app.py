@@ -51,9 +51,9 @@ class Controller:
         self.problems.pop("sense", None)
         return fresh
 
-    def reconcile(self) -> int:
-        """Run every stage that is due; returns how many ran."""
-        return advance_all(self.loop)
+    def reconcile(self, enough: Callable[[], bool] = lambda: False) -> int:
+        """Run every stage that is due, until it is `enough`; returns how many ran."""
+        return advance_all(self.loop, enough=enough)
 
     def push_safety(self) -> bool:
         """Tell the executor mode, kill switch and epoch."""

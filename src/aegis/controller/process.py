@@ -144,7 +144,7 @@ def run_threads(controller: Controller, stop: threading.Event, *, poll_seconds: 
     safety_bell = Bell(database, stop, "aegis_safety", SAFETY_EVERY)
     threads.start("safety", lambda: _ignore(controller.push_safety()), safety_bell.rest)
     threads.start("sense", lambda: _ignore(controller.sense()), threads.every(poll_seconds))
-    threads.start("reconcile", lambda: _ignore(controller.reconcile()), work.rest)
+    threads.start("reconcile", lambda: _ignore(controller.reconcile(stop.is_set)), work.rest)
     threads.start("sequence", lambda: _ignore(controller.sequence()), threads.every(SEQUENCE_EVERY))
     threads.start("heartbeat", controller.beat, threads.every(BEAT_EVERY))
     try:

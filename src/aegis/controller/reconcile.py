@@ -6,6 +6,7 @@ fencing token and records nothing; what it may have done is read back from the e
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import structlog
@@ -40,10 +41,10 @@ def advance(loop: Loop) -> bool:
     return True
 
 
-def advance_all(loop: Loop, limit: int = 200) -> int:
-    """Run stages until nothing is due, at most `limit`; returns how many ran."""
+def advance_all(loop: Loop, limit: int = 200, *, enough: Callable[[], bool] = lambda: False) -> int:
+    """Run stages until nothing is due or it is `enough`, at most `limit`; returns how many ran."""
     for count in range(limit):
-        if not advance(loop):
+        if enough() or not advance(loop):
             return count
     return limit
 
