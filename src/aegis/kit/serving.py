@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import socket
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -128,6 +130,11 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, on_leave: Callable[[], None] | None) -> None:
         super().__init__(config)
         self._on_leave = on_leave
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Drain, and then return: the signal is not raised again, so that whoever called `serve` can close its own."""
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._on_leave is not None:
