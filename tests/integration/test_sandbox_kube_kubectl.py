@@ -116,3 +116,44 @@ def test_a_dry_run_changes_nothing_and_is_marked(served: ServedCluster) -> None:
     served.kubectl("scale", "deploy/cart", "--replicas=9", "--dry-run=server")
     assert served.cluster.get("Deployment", "cart", "shop")["spec"]["replicas"] == 2
     assert [effect.dry_run for effect in served.cluster.effects] == [True]
+
+
+@pytest.mark.parametrize(
+    ("kind", "patch"),
+    [
+        ("strategic", '{"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "shop/cart:2.0"}]}}}}'),
+        ("merge", '{"spec": {"replicas": 3}}'),
+        ("json", '[{"op": "replace", "path": "/spec/replicas", "value": 3}]'),
+    ],
+)
+def test_each_kind_of_patch_is_taken(served: ServedCluster, kind: str, patch: str) -> None:
+    assert "patched" in served.kubectl("patch", "deploy", "cart", f"--type={kind}", "-p", patch)
+    assert "no change" in served.kubectl("patch", "deploy", "cart", f"--type={kind}", "-p", patch)
+
+
+def test_a_paused_rollout_waits_until_it_is_resumed(served: ServedCluster) -> None:
+    served.kubectl("rollout", "pause", "deploy/cart")
+    served.kubectl("set", "image", "deploy/cart", "main=shop/cart:2.0")
+    served.settle(20)
+    assert served.kubectl("get", "rs", "--no-headers").count("\n") == 1
+    served.kubectl("rollout", "resume", "deploy/cart")
+    served.settle(30)
+    assert "successfully rolled out" in served.kubectl("rollout", "status", "deploy/cart", "--timeout=5s")
+
+
+def test_what_may_be_done_and_what_there_is_can_be_asked(served: ServedCluster) -> None:
+    assert served.kubectl("auth", "can-i", "patch", "deployments").strip() == "yes"
+    refused = served.try_kubectl("auth", "can-i", "list", "pods", "-n", "other", "--token=limited-token")
+    assert refused.stdout.strip() == "no"
+    assert "deployments" in served.kubectl("api-resources")
+    assert "ScalingReplicaSet" in served.kubectl("get", "events")
+    assert served.kubectl("wait", "--for=condition=Available", "deploy/cart", "--timeout=5s").startswith("deployment")
+
+
+def test_a_lost_node_and_its_pods_are_shown_as_such(served: ServedCluster) -> None:
+    pod = served.cluster.list("Pod", "shop")[0]
+    served.cluster.set_node_ready(pod["spec"]["nodeName"], ready=False)
+    served.settle(5)
+    assert served.kubectl("get", "nodes").count("NotReady") == 1
+    ready = "jsonpath={.status.conditions[?(@.type=='Ready')].status}"
+    assert served.kubectl("get", "pod", pod["metadata"]["name"], "-o", ready) == "False"

@@ -6,6 +6,7 @@ seconds. It is the only place where the parts meet; the wire is in `server.py` a
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from aegis.sandbox.faults.catalogue import FAULTS
 from aegis.sandbox.kube.behaviour import PodOutcome, Runs
 from aegis.sandbox.kube.cluster import Cluster
 from aegis.sandbox.kube.objects import Obj, is_deleting, is_true
+from aegis.sandbox.kube.status import ApiError
 from aegis.sandbox.metrics.store import SeriesStore
 from aegis.sandbox.shop import emit
 from aegis.sandbox.shop.physics import Influence, flow
@@ -169,7 +171,10 @@ class Sandbox:
                 if fault.kind == kind and fault.service == target:
                     raise Conflict("fault_running", f"{kind} is already running on {target.name} as {fault.id}")
             fault = FAULTS[kind](f"fault-{next(self._numbers)}", target, self.clock.now(), strength)
-            fault.start(self.cluster)
+            try:
+                fault.start(self.cluster)
+            except ApiError as error:
+                raise NotFound("workload_gone", f"the cluster refuses the fault: {error.message}") from None
             self.faults[fault.id] = fault
             self.cluster.step()
         return fault
@@ -179,7 +184,9 @@ class Sandbox:
             fault = self.faults.pop(fault_id, None)
             if fault is None:
                 raise NotFound("unknown_fault_id", f"no fault {fault_id!r} is running")
-            fault.stop(self.cluster)
+            # Somebody may have deleted what the fault changed; then nothing is left to take back.
+            with contextlib.suppress(ApiError):
+                fault.stop(self.cluster)
             self.cluster.step()
         return fault
 

@@ -217,3 +217,17 @@ def test_a_fault_that_is_not_known_or_runs_already_is_refused_by_name() -> None:
         sandbox.start_fault("error_burst", "shop/catalog")
     with pytest.raises(NotFound, match="no fault"):
         sandbox.stop_fault("fault-9")
+
+
+def test_a_fault_on_what_somebody_deleted_is_refused_and_one_that_runs_there_can_be_stopped() -> None:
+    sandbox = with_fault("bad_rollout")
+    sandbox.cluster.delete("Deployment", "catalog", "shop")
+    sandbox.advance(30.0)
+    sandbox.stop_fault("fault-1")
+    with pytest.raises(NotFound, match="refuses the fault"):
+        sandbox.start_fault("crash_loop", "catalog")
+    with pytest.raises(Conflict, match="no pod on any node"):
+        sandbox.start_fault("node_not_ready", "catalog")
+    assert sandbox.faults == {}
+    sandbox.advance(30.0)
+    assert signal(sandbox, "error_ratio", "search") > 0.9

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from aegis.kit.errors import Conflict
 from aegis.sandbox.faults.base import Fault
 from aegis.sandbox.kube.cluster import Cluster
+from aegis.sandbox.kube.objects import labels_of
 
 
 @dataclass
@@ -18,7 +20,9 @@ class NodeNotReady(Fault):
 
     def start(self, cluster: Cluster) -> None:
         pods = cluster.list("Pod", self.service.namespace)
-        mine = [pod for pod in pods if (pod["metadata"].get("labels") or {}).get("app") == self.service.name]
+        mine = [pod for pod in pods if labels_of(pod).get("app") == self.service.name and "nodeName" in pod["spec"]]
+        if not mine:
+            raise Conflict("no_pods", f"{self.service.name} has no pod on any node")
         self.notes["node"] = str(mine[0]["spec"]["nodeName"])
         cluster.set_node_ready(self.notes["node"], ready=False)
 

@@ -29,6 +29,19 @@ from aegis.sandbox.kube.store import Store
 from aegis.sandbox.kube.weather import Weather
 
 MAX_ROUNDS = 20
+# Typed clients insist on every field of it.
+NODE_INFO = {
+    "architecture": "amd64",
+    "bootID": "",
+    "containerRuntimeVersion": "none://0",
+    "kernelVersion": "none",
+    "kubeProxyVersion": "v1.32.0",
+    "kubeletVersion": "v1.32.0",
+    "machineID": "",
+    "operatingSystem": "linux",
+    "osImage": "aegis sandbox",
+    "systemUUID": "",
+}
 
 
 class Cluster:
@@ -110,8 +123,7 @@ class Cluster:
     def add_node(self, name: str) -> None:
         self.create("Node", {"metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}}, "spec": {}})
         resources = {"cpu": "16", "memory": "64Gi", "pods": "110"}
-        info = {"kubeletVersion": "v1.32.0", "osImage": "aegis sandbox", "architecture": "amd64"}
-        self.update_status("Node", name, {"capacity": resources, "allocatable": resources, "nodeInfo": info})
+        self.update_status("Node", name, {"capacity": resources, "allocatable": resources, "nodeInfo": NODE_INFO})
         self.set_node_ready(name, ready=True)
 
     def set_node_ready(self, name: str, *, ready: bool) -> None:

@@ -66,6 +66,8 @@ def check(resource: Resource, obj: Obj, before: Obj | None) -> None:
         causes.append(("metadata.name", "FieldValueInvalid", f'Invalid value: "{name[:80]}": {why}'))
     if resource.kind in ("Deployment", "ReplicaSet"):
         causes += _workload(obj, before)
+    if resource.kind == "Pod":
+        causes += _containers(obj["spec"], "spec")
     if causes:
         raise invalid(resource, name, causes)
 
@@ -86,12 +88,16 @@ def _workload(obj: Obj, before: Obj | None) -> Causes:
         causes.append(("spec.template.metadata.labels", "FieldValueInvalid", message))
     if before is not None and (before["spec"].get("selector") or {}) != (spec.get("selector") or {}):
         causes.append(("spec.selector", "FieldValueInvalid", "Invalid value: field is immutable"))
-    containers = spec["template"]["spec"].get("containers") or []
+    return causes + _containers(spec["template"]["spec"], "spec.template.spec")
+
+
+def _containers(spec: Obj, path: str) -> Causes:
+    containers = spec.get("containers") or []
     if not containers:
-        causes.append(("spec.template.spec.containers", "FieldValueRequired", "Required value"))
-    for number, container in enumerate(containers):
-        for field in ("name", "image"):
-            if not container.get(field):
-                path = f"spec.template.spec.containers[{number}].{field}"
-                causes.append((path, "FieldValueRequired", "Required value"))
-    return causes
+        return [(f"{path}.containers", "FieldValueRequired", "Required value")]
+    return [
+        (f"{path}.containers[{number}].{field}", "FieldValueRequired", "Required value")
+        for number, container in enumerate(containers)
+        for field in ("name", "image")
+        if not container.get(field)
+    ]

@@ -9,12 +9,15 @@ import base64
 import json
 from typing import Any
 
+from aegis.sandbox.kube import patches
 from aegis.sandbox.kube.access import User
 from aegis.sandbox.kube.behaviour import LogQuery
 from aegis.sandbox.kube.cluster import Cluster
 from aegis.sandbox.kube.objects import Obj, clone, is_true, name_of, namespace_of
+from aegis.sandbox.kube.registry import applying
 from aegis.sandbox.kube.requests import Wanted
 from aegis.sandbox.kube.selectors import Match, field_selector, label_selector, match_labels
+from aegis.sandbox.kube.shapes import checked, checked_options
 from aegis.sandbox.kube.status import bad_request, expired, too_many_requests
 from aegis.sandbox.kube.store import Compacted
 from aegis.sandbox.kube.tables import table
@@ -32,9 +35,7 @@ def handle(cluster: Cluster, wanted: Wanted, user: User, body: Any, patch_kind: 
     if wanted.verb == "create" and wanted.sub == "eviction":
         return _evict(cluster, wanted, body)
     if wanted.verb == "create":
-        given = body if isinstance(body, dict) else {}
-        made = cluster.registry.create(wanted.resource, wanted.namespace, given, wanted.write(agent))
-        return 201, made
+        return 201, cluster.registry.create(wanted.resource, wanted.namespace, body, wanted.write(agent))
     if wanted.verb == "deletecollection":
         return 200, _delete_all(cluster, wanted, body)
     return 200, _one(cluster, wanted, body, patch_kind, agent, accept)
@@ -45,7 +46,7 @@ def _one(cluster: Cluster, wanted: Wanted, body: Any, patch_kind: str, agent: st
     namespace = wanted.namespace if resource.namespaced else None
     applies = wanted.verb == "patch" and patch_kind == "apply" and not wanted.sub
     if applies and cluster.store.get(resource.kind, namespace, str(wanted.name)) is None:
-        return registry.create(resource, namespace, body, wanted.write(agent))
+        return registry.create(resource, namespace, body, applying(wanted.write(agent), checked(resource.kind, body)))
     current = registry.get(resource, namespace, str(wanted.name))
     write = wanted.write(agent)
     if wanted.verb == "get":
@@ -55,12 +56,12 @@ def _one(cluster: Cluster, wanted: Wanted, body: Any, patch_kind: str, agent: st
             return table(resource, [current], cluster.clock.now(), version=current["metadata"]["resourceVersion"])
         return current
     if wanted.verb == "delete":
-        options = body if isinstance(body, dict) else {}
+        options = checked_options(body)
         if options.get("dryRun"):
             write = type(write)(manager=write.manager, dry_run=True)
         return registry.delete(resource, current, options, write)
     if wanted.sub == "scale":
-        given = body if wanted.verb == "update" else _scale_patch(current, body)
+        given = body if wanted.verb == "update" else _scale_patch(current, patch_kind, body)
         return _scale(registry.scale(resource, current, given, write))
     if wanted.verb == "update":
         return registry.update(resource, current, body, write)
@@ -127,14 +128,14 @@ def _number(text: str) -> int:
 def _delete_all(cluster: Cluster, wanted: Wanted, body: Any) -> Obj:
     chosen = [obj for obj in cluster.store.list(wanted.resource.kind, wanted.namespace) if selection(wanted)(obj)]
     for obj in chosen:
-        cluster.registry.delete(wanted.resource, obj, body or {}, wanted.write("deletecollection"))
+        cluster.registry.delete(wanted.resource, obj, checked_options(body), wanted.write("deletecollection"))
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
 
 
 def _evict(cluster: Cluster, wanted: Wanted, body: Any) -> Answer:
     """policy/v1 Eviction: honours PodDisruptionBudgets and the uid precondition."""
     pod = cluster.registry.get(wanted.resource, wanted.namespace, str(wanted.name))
-    options = (body or {}).get("deleteOptions") or {}
+    options = checked_options(checked("Eviction", body).get("deleteOptions"))
     dry = wanted.dry_run or bool(options.get("dryRun"))
     for budget in cluster.store.list("PodDisruptionBudget", wanted.namespace):
         if (
@@ -182,9 +183,8 @@ def _scale(obj: Obj) -> Obj:
     }
 
 
-def _scale_patch(current: Obj, body: Any) -> Obj:
-    replicas = ((body or {}).get("spec") or {}).get("replicas", current["spec"]["replicas"])
-    return {"metadata": (body or {}).get("metadata") or {}, "spec": {"replicas": replicas}}
+def _scale_patch(current: Obj, kind: str, patch: Any) -> Any:
+    return patches.json_patch(_scale(current), patch) if kind == "json" else patches.merge(_scale(current), patch)
 
 
 def _review(wanted: Wanted, user: User, body: Any) -> Obj:

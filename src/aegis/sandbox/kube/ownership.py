@@ -6,6 +6,7 @@ Lists are owned as a whole, which is coarser than a real server and never claims
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -39,8 +40,31 @@ def _owned(obj: Obj | None) -> Obj:
     return parts | ({"metadata": metadata} if metadata else {})
 
 
-def stamp(before: Obj | None, after: Obj, *, manager: str, operation: str, subresource: str, now: datetime) -> None:
-    """Give `manager` the leaves that differ, take them from everybody else, and write `managedFields` into `after`."""
+def applied_paths(config: Obj) -> set[Path]:
+    """The leaves that an applied configuration names."""
+    return {path for path in leaves(_owned(config)) if path}
+
+
+def owned_paths(obj: Obj, chosen: Callable[[Obj], bool]) -> set[Path]:
+    """The leaves owned by the entries of `managedFields` that are chosen."""
+    entries = [entry for entry in obj["metadata"].get("managedFields") or () if chosen(entry)]
+    return {path for entry in entries for path in _paths(entry["fieldsV1"])}
+
+
+def stamp(
+    before: Obj | None,
+    after: Obj,
+    *,
+    manager: str,
+    operation: str,
+    subresource: str,
+    now: datetime,
+    applied: set[Path] | None = None,
+) -> None:
+    """Give `manager` the leaves that differ, take them from everybody else, and write `managedFields` into `after`.
+
+    With `applied` the manager owns exactly these, changed or not: what it applies is what it wants.
+    """
     old, new = leaves(_owned(before)), leaves(_owned(after))
     changed = {path for path, value in new.items() if path not in old or old[path] != value}
     entries = [dict(entry) for entry in ((before or {}).get("metadata") or {}).get("managedFields") or ()]
@@ -53,7 +77,7 @@ def stamp(before: Obj | None, after: Obj, *, manager: str, operation: str, subre
             mine |= paths
         elif paths - changed:
             kept.append(entry | {"fieldsV1": _tree(paths - changed)})
-    mine |= changed
+    mine = mine | changed if applied is None else {path for path in applied if path in new}
     if mine:
         api = after["apiVersion"]
         entry = {"manager": manager, "operation": operation, "apiVersion": api, "time": timestamp(now)}

@@ -38,7 +38,14 @@ def merge(target: Any, patch: Any) -> Any:
 
 
 def strategic(target: Any, patch: Any) -> Any:
-    """Strategic merge: maps recurse, named lists merge by key, `$patch` and its kin are obeyed."""
+    """Strategic merge: maps recurse, named lists merge by key, `$patch` and its kin are obeyed; a misfit is a 400."""
+    try:
+        return _strategic(target, patch)
+    except (AttributeError, TypeError):
+        raise bad_request("the patch does not fit the object") from None
+
+
+def _strategic(target: Any, patch: Any) -> Any:
     if not isinstance(patch, dict):
         return clone(patch)
     if patch.get("$patch") == "replace":
@@ -58,7 +65,7 @@ def strategic(target: Any, patch: Any) -> Any:
         elif isinstance(value, list) and key in MERGE_KEYS:
             result[key] = _named_list(result.get(key) or [], value, MERGE_KEYS[key])
         else:
-            result[key] = strategic(result.get(key), value)
+            result[key] = _strategic(result.get(key), value)
     return result
 
 
@@ -74,9 +81,9 @@ def _named_list(current: list[Any], patch: list[Any], key: str) -> list[Any]:
             if at is not None:
                 del result[at]
         elif at is None:
-            result.append(strategic({}, item))
+            result.append(_strategic({}, item))
         else:
-            result[at] = strategic(result[at], item)
+            result[at] = _strategic(result[at], item)
     return result
 
 
@@ -86,14 +93,18 @@ def json_patch(document: Obj, operations: Any) -> Obj:
         raise bad_request("a JSON patch is a list of operations")
     result = clone(document)
     for one in operations:
+        if not isinstance(one, dict):
+            raise bad_request("an operation of a JSON patch is an object")
         try:
             result = _operate(result, one)
-        except (KeyError, IndexError, ValueError, TypeError):
+        except (KeyError, IndexError, ValueError, TypeError, AttributeError):
             message = (
                 f"the server rejected our request due to an error in our request: {one.get('op')} {one.get('path')}"
             )
             raise ApiError(422, "Invalid", message) from None
-    return dict(result)
+    if not isinstance(result, dict):
+        raise bad_request("a JSON patch leaves an object")
+    return result
 
 
 def _operate(document: Any, one: Obj) -> Any:

@@ -6,14 +6,15 @@ nothing. All calls happen under the store's lock.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from aegis.kit.clock import Clock
-from aegis.sandbox.kube import defaults, ownership, patches
+from aegis.sandbox.kube import apply, defaults, ownership, patches
 from aegis.sandbox.kube.objects import Names, Obj, clone, name_of, namespace_of, timestamp
 from aegis.sandbox.kube.resources import BY_KIND, Resource
+from aegis.sandbox.kube.shapes import checked
 from aegis.sandbox.kube.status import already_exists, bad_request, conflict, modified, not_found
 from aegis.sandbox.kube.store import Store
 
@@ -26,6 +27,12 @@ class Write:
     dry_run: bool = False
     subresource: str = ""
     operation: str = "Update"
+    applied: frozenset[ownership.Path] | None = None
+
+
+def applying(write: Write, config: Obj) -> Write:
+    """The same write as a server-side apply of this configuration."""
+    return replace(write, operation=apply.APPLY, applied=frozenset(ownership.applied_paths(config)))
 
 
 SYSTEM = Write()
@@ -48,7 +55,7 @@ class Registry:
         return found
 
     def create(self, resource: Resource, namespace: str | None, given: Obj, write: Write = SYSTEM) -> Obj:
-        obj = clone(given)
+        obj = checked(resource.kind, clone(given))
         if obj.get("kind", resource.kind) != resource.kind:
             raise bad_request(f"the object provided is a {obj.get('kind')}, a {resource.kind} is needed")
         obj["apiVersion"], obj["kind"] = resource.api_version, resource.kind
@@ -78,9 +85,9 @@ class Registry:
 
     def update(self, resource: Resource, current: Obj, given: Obj, write: Write = SYSTEM) -> Obj:
         """Replace `current` by `given`; the identity and the other half (spec or status) stay."""
-        obj = clone(given)
+        obj = checked(resource.kind, clone(given))
         self._preconditions(resource, current, obj)
-        if name_of(obj) != name_of(current):
+        if obj["metadata"].get("name") != name_of(current):
             raise bad_request("the name of the object does not match the name on the URL")
         obj["apiVersion"], obj["kind"] = resource.api_version, resource.kind
         obj["metadata"] = self._identity(current, obj)
@@ -94,9 +101,11 @@ class Registry:
         defaults.check(resource, obj, current)
         if resource.generation and obj.get("spec") != current.get("spec"):
             obj["metadata"]["generation"] = current["metadata"]["generation"] + 1
-        if _same(obj, current):
+        if _same(obj, current) and write.applied is None:
             return current
         self._stamp(current, obj, write)
+        if _same(obj, current) and _owners(obj) == _owners(current):
+            return current
         return obj if write.dry_run else self.store.put(obj)
 
     def patch(
@@ -110,16 +119,23 @@ class Registry:
             raise bad_request("a patch of this type is an object")
         if kind == "merge":
             return self.update(resource, current, patches.merge(base, patch), write)
-        merged = patches.strategic(base, patch)
-        if kind == "apply" and not force:
-            defaults.fill(merged)
-            clash = ownership.conflicts(resource, current, merged, manager=write.manager)
+        if kind == "apply":
+            return self._apply(resource, current, patch, write, force=force)
+        return self.update(resource, current, patches.strategic(base, patch), write)
+
+    def _apply(self, resource: Resource, current: Obj, config: Obj, write: Write, *, force: bool) -> Obj:
+        wanted = checked(resource.kind, apply.merged(current, config, manager=write.manager))
+        if not force:
+            filled = clone(wanted)
+            defaults.fill(filled)
+            clash = ownership.conflicts(resource, current, filled, manager=write.manager)
             if clash is not None:
                 raise clash
-        return self.update(resource, current, merged, write)
+        return self.update(resource, current, wanted, applying(write, config))
 
     def scale(self, resource: Resource, current: Obj, given: Obj, write: Write) -> Obj:
         """Set `spec.replicas` from a Scale object."""
+        given = checked("Scale", given)
         version = (given.get("metadata") or {}).get("resourceVersion")
         changed = clone(current)
         changed["spec"]["replicas"] = (given.get("spec") or {}).get("replicas", 0)
@@ -176,11 +192,18 @@ class Registry:
             operation=write.operation,
             subresource=write.subresource,
             now=self.now(),
+            applied=None if write.applied is None else set(write.applied),
         )
 
 
 def _same(one: Obj, other: Obj) -> bool:
     return {**one, "metadata": _steady(one)} == {**other, "metadata": _steady(other)}
+
+
+def _owners(obj: Obj) -> list[Obj]:
+    """Who owns what, whenever it was said."""
+    entries = obj["metadata"].get("managedFields") or ()
+    return sorted(({**entry, "time": ""} for entry in entries), key=str)
 
 
 def _steady(obj: Obj) -> Obj:

@@ -23,6 +23,7 @@ from aegis.sandbox.kube.effects import Effect
 from aegis.sandbox.kube.handle import TABLE, handle, logs, selection
 from aegis.sandbox.kube.objects import Obj
 from aegis.sandbox.kube.requests import Wanted, parse, patch_kind
+from aegis.sandbox.kube.shapes import checked_options
 from aegis.sandbox.kube.status import ApiError, bad_request, expired, no_such_path, too_many_requests
 from aegis.sandbox.kube.store import Change, ChangeType, Compacted
 from aegis.sandbox.kube.tables import table
@@ -32,6 +33,7 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 MUTATING = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 MAX_BODY = 3 * 1024 * 1024
 BOOKMARK_SECONDS = 30.0
+WATCH_SECONDS = 1800.0
 
 
 class Cut(Exception):
@@ -85,7 +87,7 @@ async def _serve(cluster: Cluster, request: Request) -> Response:
 def _answer(cluster: Cluster, wanted: Wanted, user: User, body: Any, request: Request) -> Response:
     agent, accept = request.headers.get("user-agent", ""), request.headers.get("accept", "")
     kind = patch_kind(request.headers.get("content-type", "")) if wanted.verb == "patch" else ""
-    dry_run = wanted.dry_run or bool(_options(body).get("dryRun"))
+    dry_run = wanted.dry_run or bool(checked_options(_options(body)).get("dryRun"))
     storm = cluster.faults.meet(wanted.verb, wanted.resource.plural, dry_run=dry_run)
     with cluster.lock:
         status, document = 500, cast(Obj, {})
@@ -121,7 +123,8 @@ def _before(storm: Storm | None) -> None:
 def _options(body: Any) -> Obj:
     if not isinstance(body, dict):
         return {}
-    return dict(body.get("deleteOptions") or (body if body.get("kind") == "DeleteOptions" else {}))
+    found = body.get("deleteOptions") or (body if body.get("kind") == "DeleteOptions" else {})
+    return found if isinstance(found, dict) else {}
 
 
 async def _body(request: Request) -> Any:
@@ -174,11 +177,23 @@ def _watch(cluster: Cluster, wanted: Wanted, request: Request) -> Response:
     accept = request.headers.get("accept", "")
     gone = storm is not None and storm.kind == "gone"
     media = "application/json;stream=watch" if TABLE not in accept else "application/json;as=Table;stream=watch"
-    return StreamingResponse(_events(cluster, wanted, accept, gone=gone), media_type=media)
+    # What is wrong with the request is said before the stream begins: afterwards there is no status any more.
+    start, seconds = _start(cluster, wanted), seconds_of(wanted.query.get("timeoutSeconds"))
+    return StreamingResponse(_events(cluster, wanted, accept, start, seconds, gone=gone), media_type=media)
 
 
-async def _events(cluster: Cluster, wanted: Wanted, accept: str, *, gone: bool) -> AsyncIterator[bytes]:
-    """Changes as they happen, with bookmarks when asked for; ends after `timeoutSeconds` or with a 410 event."""
+def seconds_of(text: str | None) -> float:
+    if not text:
+        return WATCH_SECONDS
+    if not text.isdigit():
+        raise bad_request(f'Invalid value: "{text}": timeoutSeconds')
+    return float(text) or WATCH_SECONDS
+
+
+async def _events(
+    cluster: Cluster, wanted: Wanted, accept: str, start: tuple[int, list[Obj]], seconds: float, *, gone: bool
+) -> AsyncIterator[bytes]:
+    """Changes as they happen, with bookmarks when asked for; ends after `seconds` or with a 410 event."""
     loop, wake = asyncio.get_running_loop(), asyncio.Event()
 
     def ring() -> None:
@@ -186,10 +201,10 @@ async def _events(cluster: Cluster, wanted: Wanted, accept: str, *, gone: bool) 
 
     leave = cluster.store.subscribe(ring)
     try:
-        version, first = _start(cluster, wanted)
+        version, first = start
         for obj in first:
             yield _line(cluster, wanted, ChangeType.ADDED, obj, accept)
-        ends = loop.time() + float(wanted.query.get("timeoutSeconds") or 1800)
+        ends = loop.time() + seconds
         bookmarks = wanted.query.get("allowWatchBookmarks") in ("true", "1")
         while loop.time() < ends:
             wake.clear()
@@ -216,6 +231,7 @@ async def _events(cluster: Cluster, wanted: Wanted, accept: str, *, gone: bool) 
 def _start(cluster: Cluster, wanted: Wanted) -> tuple[int, list[Obj]]:
     """From which version to go on, and what to send first: everything, when no version was named."""
     asked = wanted.query.get("resourceVersion", "")
+    match = selection(wanted)
     with cluster.lock:
         if asked not in ("", "0"):
             if not asked.isdigit():
@@ -223,7 +239,7 @@ def _start(cluster: Cluster, wanted: Wanted) -> tuple[int, list[Obj]]:
             return int(asked), []
         namespace = wanted.namespace if wanted.resource.namespaced else None
         found = cluster.store.list(wanted.resource.kind, namespace)
-        return cluster.store.version, [obj for obj in found if selection(wanted)(obj)]
+        return cluster.store.version, [obj for obj in found if match(obj)]
 
 
 def _seen(change: Change, wanted: Wanted) -> list[tuple[ChangeType, Obj]]:

@@ -139,12 +139,15 @@ def _pod(pod: Obj, emit: Callable[[str, dict[str, str], float], None]) -> None:
         emit("kube_pod_container_status_last_terminated_reason", {**box, "reason": ended["reason"]}, 1.0)
 
 
-def quantity(text: str) -> float:
+UNITS = {"m": 1e-3, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+UNITS |= {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
+
+
+def quantity(given: str | int) -> float:
     """`250m` cores, `256Mi` bytes."""
-    for suffix, factor in (("m", 1e-3), ("Ki", 2.0**10), ("Mi", 2.0**20), ("Gi", 2.0**30)):
-        if text.endswith(suffix):
-            return float(text.removesuffix(suffix)) * factor
-    return float(text)
+    text = str(given)
+    unit = text.lstrip("0123456789.")
+    return float(text.removesuffix(unit)) * UNITS.get(unit, 1.0)
 
 
 def alive(pods: Mapping[str, Pods]) -> set[tuple[str, float]]:
