@@ -1,4 +1,7 @@
-"""One browser for the run, and for each test a site of its own and a way to visit it."""
+"""One browser for each file, and for each test a site of its own and a way to visit it.
+
+Not one for the whole run: Playwright keeps an event loop on the test's thread, and other files run their own there.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,9 @@ from aegis.storage.embedded import EmbeddedPostgres
 expect.set_options(timeout=15_000)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium, one for the whole run; each visit has a profile of its own."""
+    """Debian's Chromium; each visit has a profile of its own."""
     chromium = shutil.which("chromium")
     assert chromium is not None, "these tests need Debian's chromium on the PATH"
     if not (STATIC / "index.html").exists() or not AXE.exists():

@@ -104,6 +104,8 @@ class Gate:
                 safety.check(safety.read(connection), decision)
         if known is not None and known.intent.digest != digest:
             raise Refused(Refusal.ID_REUSED, "this id belongs to another action", field="/id")
+        if known is not None and known.intent.decision.jti == decision.jti:  # begun between the two reads above
+            raise Refused(Refusal.DECISION_USED, "this decision was used before")
         return Ticket(action, digest, decision, known)
 
     def question(self, request: RawRequest) -> Question:
