@@ -30,12 +30,14 @@ class Outcome(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Rules:
     """Seconds and shares. `samples` in a row after `settle` are looked at; `recovered` is the part of the departure
-    that may remain; `worse` times a guard's level is harm; below `no_traffic` of the usual nothing is served.
+    that may remain, `relieved` where a limit has room again; `worse` times a guard's level is harm; below
+    `no_traffic` of the usual nothing is served.
     """
 
     settle: float = 45.0
     samples: int = 6
     recovered: float = 0.35
+    relieved: float = 0.6
     worse: float = 1.5
     traffic_floor: float = 0.5
     no_traffic: float = 0.05
@@ -92,6 +94,8 @@ class Verdict:
 
 # They stay raised for minutes after the cause is gone, so they say nothing about what happens now.
 LAGGING = frozenset({"restarts", "oom_killed"})
+# More pods carry a greater load at more than their usual use: where there is room again, nothing waits for the CPU.
+ROOM: Mapping[str, float] = {"cpu_limit_ratio": 0.75}
 GUARDS: Mapping[str, float] = {"error_ratio": 0.05, "latency_p95": 0.05, "upstream_timeout_ratio": 0.05}
 
 
@@ -192,6 +196,7 @@ class _Look:
         if before is not None and after is not None and expected is not None:
             gone, left = self._departure(one.signal, before, expected), self._departure(one.signal, after, expected)
             better = left <= max(self.rules.recovered * gone, _noise(one.signal, expected))
+            better = better or (after <= ROOM.get(one.signal, 0.0) and left <= self.rules.relieved * gone)
         return Measure(one.signal, SIGNALS[one.signal].unit, before, after, better)
 
     def _departure(self, signal: str, value: float, expected: float) -> float:

@@ -84,6 +84,26 @@ def test_at_the_deadline_the_verdict_is_final(levels: dict[str, tuple[float, flo
     assert Story(levels, now=UNTIL).judge().outcome is outcome
 
 
+@pytest.mark.parametrize(
+    ("signal", "after", "outcome"),
+    [
+        ("cpu_limit_ratio", 0.70, Outcome.HELPED),
+        ("cpu_limit_ratio", 0.78, Outcome.NO_EFFECT),
+        ("memory_limit_ratio", 0.70, Outcome.NO_EFFECT),
+    ],
+)
+def test_a_greater_load_that_more_pods_carry_with_room_to_spare_was_helped(
+    signal: str, after: float, outcome: Outcome
+) -> None:
+    story = Story({signal: (0.4, 0.99, after)}, [Symptom(signal, 0.4)], now=UNTIL)
+    assert story.judge().outcome is outcome
+
+
+def test_room_that_was_there_before_proves_nothing() -> None:
+    story = Story({"cpu_limit_ratio": (0.4, 0.7, 0.7)}, [Symptom("cpu_limit_ratio", 0.4)], now=UNTIL)
+    assert story.judge().outcome is Outcome.NO_EFFECT
+
+
 def test_a_harm_is_said_at_once_and_no_effect_only_at_the_deadline() -> None:
     assert Story({"error_ratio": (0.002, 0.2, 0.4)}).judge().outcome is Outcome.HARMED
     assert Story({"error_ratio": (0.002, 0.2, 0.19)}).judge().outcome is None
