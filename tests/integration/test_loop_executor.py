@@ -8,6 +8,7 @@ import pytest
 from tests.integration.support_loop import Story, Wire, small, wired
 
 from aegis.sandbox.kube.weather import Storm
+from aegis.storage import processes
 
 __all__ = ["small"]
 pytestmark = pytest.mark.integration
@@ -35,11 +36,18 @@ def test_while_it_is_away_the_loop_goes_on_looking_and_acts_when_it_is_back(tale
     assert {one.entity.rsplit("/", 1)[1] for one in tale.incidents()} == {NAME, "job-01"}
     assert {one.failure_class for one in tale.incidents()} == {"error_burst"}
     assert tale.remediations() == []
-    assert set(tale.controller.problems) == {"executor", "sense"}
+    assert (heartbeats(tale)["controller"], heartbeats(tale)["executor"]) == ("degraded", "down")
     wire.up()
     tale.advance(5)
     assert {effect.name for effect in tale.effects()} == {NAME, "job-01"}
-    assert tale.controller.problems == {}
+    assert (heartbeats(tale)["controller"], heartbeats(tale)["executor"]) == ("ok", "ok")
+
+
+def heartbeats(tale: Story) -> dict[str, str]:
+    """How the processes are, as the state page reads it."""
+    tale.controller.beat()
+    with tale.connect() as conn:
+        return {process.name: process.status for process in processes.seen(conn)}
 
 
 def test_away_at_the_decision_it_is_waited_for(tale: Story, wire: Wire) -> None:
