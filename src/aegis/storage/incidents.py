@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, and_, func, or_, select, update
+from sqlalchemy import Connection, and_, case, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from aegis.audit.entry import Entry
@@ -68,9 +68,13 @@ def _incident(row: Any) -> Incident:
 def see(conn: Connection, sighting: Sighting, *, new_id: str, now: datetime) -> tuple[Incident, bool]:
     """Open an incident for the fingerprint or refresh the open one; the flag says whether it is new."""
     fields = asdict(sighting)
-    refreshed = ["severity", "confidence", "score", "features", "last_abnormal_at"]
+    refreshed: dict[str, Any] = {name: fields[name] for name in ("confidence", "features", "last_abnormal_at")}
     if sighting.evidence:  # a sample without any must not make it look like one that only alerts told of
-        refreshed.append("evidence")
+        # What an action stirs up, and what is left while it heals, is not what the incident was about.
+        acted = incidents.c.state == "mitigating"
+        for name in ("severity", "score", "evidence"):
+            column = incidents.c[name]
+            refreshed[name] = case((acted, column), else_=literal(fields[name], column.type))
     statement = (
         insert(incidents)
         .values(
@@ -79,7 +83,7 @@ def see(conn: Connection, sighting: Sighting, *, new_id: str, now: datetime) -> 
         .on_conflict_do_update(
             index_elements=[incidents.c.fingerprint],
             index_where=incidents.c.closed_at.is_(None),
-            set_={**{name: fields[name] for name in refreshed}, "updated_at": now},
+            set_={**refreshed, "updated_at": now},
         )
         .returning(incidents)
     )
