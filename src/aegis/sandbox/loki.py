@@ -6,11 +6,15 @@ until somebody reads. Stream selectors and `|=`, `!=` line filters are served; o
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -38,15 +42,10 @@ class Line:
 def lines_of(sandbox: Sandbox, pod: Obj, start: float, end: float) -> list[Line]:
     """What one pod wrote between two instants (epoch seconds), oldest first."""
     found: list[Line] = []
-    container = ((pod.get("status") or {}).get("containerStatuses") or [{}])[0]
-    running = (container.get("state") or {}).get("running")
-    ended = (container.get("lastState") or {}).get("terminated")
-    if ended:
-        found.append(
-            Line(
-                parse_timestamp(ended["finishedAt"]).timestamp(), "error", str(ended.get("message") or ended["reason"])
-            )
-        )
+    running = (_container(pod).get("state") or {}).get("running")
+    last = last_words(pod)
+    if last is not None:
+        found.append(last)
     if running:
         started = parse_timestamp(running["startedAt"]).timestamp()
         found.append(Line(started, "info", "listening on :8080"))
@@ -54,23 +53,38 @@ def lines_of(sandbox: Sandbox, pod: Obj, start: float, end: float) -> list[Line]
     return sorted((line for line in found if start <= line.at <= end), key=lambda line: line.at)
 
 
+def last_words(pod: Obj) -> Line | None:
+    """What the container that ran before this one said at its end."""
+    ended = (_container(pod).get("lastState") or {}).get("terminated")
+    if not ended:
+        return None
+    at = parse_timestamp(ended["finishedAt"]).timestamp()
+    return Line(at, "error", str(ended.get("message") or ended["reason"]))
+
+
+def _container(pod: Obj) -> Obj:
+    return dict(((pod.get("status") or {}).get("containerStatuses") or [{}])[0])
+
+
 def _requests(sandbox: Sandbox, pod: Obj, start: float, end: float) -> list[Line]:
     """One line a minute about requests served, and one about those that failed."""
     where = (Matcher("pod", "=", name_of(pod)), Matcher("namespace", "=", str(namespace_of(pod))))
     chosen = sandbox.store.select("http_requests_total", matches(where))
     samples = sandbox.store.read(chosen, start - STEP, end)
+    if not len(samples.times):
+        return []
+    first = max(start, float(samples.times[0]))
+    minutes = np.arange(np.ceil(first / STEP), np.floor(end / STEP) + 1) * STEP
     lines: list[Line] = []
     for series, values in zip(samples.series, samples.values, strict=True):
-        for minute in np.arange(np.ceil(start / STEP), np.floor(end / STEP) + 1) * STEP:
-            inside = (samples.times > minute - STEP) & (samples.times <= minute) & ~np.isnan(values)
-            count = float(np.ptp(values[inside])) if inside.any() else 0.0
-            failed = series.labels["code"] != "200"
-            if failed and count >= 1:
-                lines.append(
-                    Line(float(minute), "error", f"{count:.0f} requests failed with status 500 in the last minute")
-                )
-            elif not failed and count >= 1:
-                lines.append(Line(float(minute), "info", f"{count:.0f} requests served in the last minute"))
+        total = np.nan_to_num(values)
+        edges = np.searchsorted(samples.times, np.stack([minutes - STEP, minutes]), "right") - 1
+        counts = total[np.maximum(edges[1], 0)] - total[np.maximum(edges[0], 0)]
+        failed = series.labels["code"] != "200"
+        text = "{} requests failed with status 500 in the last minute" if failed else "{} requests served"
+        level = "error" if failed else "info"
+        told = [(at, round(count)) for at, count in zip(minutes.tolist(), counts.tolist(), strict=True) if count >= 1]
+        lines += [Line(at, level, text.format(count)) for at, count in told]
     return lines
 
 
@@ -80,7 +94,8 @@ def pod_logs(sandbox: Sandbox) -> Any:
     def logs(pod: Obj, query: LogQuery) -> str:
         end = to_epoch(sandbox.clock.now())
         start = end - (query.since_seconds or 3600)
-        lines = lines_of(sandbox, pod, start, end)
+        lines = [last_words(pod)] if query.previous else lines_of(sandbox, pod, start, end)
+        lines = [line for line in lines if line is not None]
         if query.tail_lines is not None:
             lines = lines[-query.tail_lines :] if query.tail_lines else []
         return "".join(f"{rfc3339(from_epoch(line.at))} {line.level} {line.text}\n" for line in lines)
@@ -106,22 +121,34 @@ class _Loki:
         given = request.query_params
         try:
             selector, filters = _parse(given.get("query", ""))
+            match = matches(selector.matchers)
             end = _nanoseconds(given.get("end"), to_epoch(self._sandbox.clock.now()))
             start = _nanoseconds(given.get("start"), end - 3600)
             limit = int(given.get("limit", "100"))
             if not 0 < limit <= MAX_LINES:
                 raise BadQuery(f"limit is between 1 and {MAX_LINES}")
-        except (BadQuery, ValueError) as error:
+            newest_first = given.get("direction", "backward") != "forward"
+        except (BadQuery, ValueError, OverflowError) as error:
             return Response(f"parse error: {error}", 400, media_type="text/plain")
-        streams = []
-        for labels, pod in self._pods():
-            if not matches(selector.matchers)(labels):
-                continue
-            lines = [line for line in lines_of(self._sandbox, pod, start, end) if _passes(line.text, filters)]
-            if lines:
-                values = [[str(int(line.at * 1e9)), f"level={line.level} {line.text}"] for line in reversed(lines)]
-                streams.append({"stream": labels, "values": values[:limit]})
-        return JSONResponse({"status": "success", "data": {"resultType": "streams", "result": streams, "stats": {}}})
+        lines = await run_in_threadpool(self._lines, match, filters, start, end)
+        lines.sort(key=lambda item: item[0].at, reverse=newest_first)
+        streams: dict[str, dict[str, Any]] = {}
+        for line, labels in lines[:limit]:
+            stream = streams.setdefault(f"{labels['namespace']}/{labels['pod']}", {"stream": labels, "values": []})
+            stream["values"].append([str(int(line.at * 1e9)), f"level={line.level} {line.text}"])
+        data = {"resultType": "streams", "result": list(streams.values()), "stats": {}}
+        return JSONResponse({"status": "success", "data": data})
+
+    def _lines(
+        self, match: Callable[[Mapping[str, str]], bool], filters: list[tuple[str, str]], start: float, end: float
+    ) -> list[tuple[Line, dict[str, str]]]:
+        return [
+            (line, labels)
+            for labels, pod in self._pods()
+            if match(labels)
+            for line in lines_of(self._sandbox, pod, start, end)
+            if _passes(line.text, filters)
+        ]
 
     async def labels(self, request: Request) -> Response:
         return JSONResponse({"status": "success", "data": ["app", "container", "namespace", "pod"]})
@@ -164,5 +191,10 @@ def _passes(text: str, filters: list[tuple[str, str]]) -> bool:
 def _nanoseconds(text: str | None, default: float) -> float:
     if not text:
         return default
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        return datetime.fromisoformat(text).timestamp()
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not a time")
     return value / 1e9 if value > 1e12 else value

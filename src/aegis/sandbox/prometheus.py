@@ -135,7 +135,9 @@ class _Api:
         families: dict[str, list[str]] = {}
         for one, value in self._store.latest():
             labels = ",".join(f'{key}="{_escape(text)}"' for key, text in one.labels.items())
-            families.setdefault(_family(one.name), []).append(f"{one.name}{{{labels}}} {_text(value)}")
+            # The standard counts observations in whole numbers; the physics has flows.
+            shown = math.floor(value) if one.name.endswith(("_bucket", "_count")) else value
+            families.setdefault(_family(one.name), []).append(f"{one.name}{{{labels}}} {_text(shown)}")
         lines: list[str] = []
         for family in sorted(families):
             lines.append(f"# TYPE {family} {_family_type(families[family])}")
@@ -155,13 +157,12 @@ class _Api:
         if not text:
             return default
         try:
-            return float(text)
+            seconds = float(text)
         except ValueError:
-            pass
-        try:
-            return datetime.fromisoformat(text).timestamp()
-        except ValueError:
-            raise BadQuery(f"cannot parse {text!r} to a valid timestamp") from None
+            seconds = _rfc3339(text)
+        if not math.isfinite(seconds):
+            raise BadQuery(f"cannot parse {text!r} to a valid timestamp")
+        return seconds
 
 
 async def _parameters(request: Request, several: str = "") -> Any:
@@ -174,6 +175,13 @@ async def _parameters(request: Request, several: str = "") -> Any:
     if several:
         given[several] = [value for name, value in pairs if name == several]
     return given
+
+
+def _rfc3339(text: str) -> float:
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return math.nan
 
 
 def _needed(given: Mapping[str, str], name: str) -> str:

@@ -17,7 +17,7 @@ from aegis.sandbox.shop.snapshot import Floats, Pods
 
 Sample = tuple[str, dict[str, str], Floats]  # metric name, labels, values (t,)
 Place = tuple[str, float, str]  # pod uid, container start, series
-LE = [*(f"{edge:g}" for edge in BUCKETS), "+Inf"]
+LE = [*(str(float(edge)) for edge in BUCKETS), "+Inf"]
 PERIODS_PER_SECOND = 10.0
 QUANTUM = 2.0**-20
 PAGE = 4096.0
