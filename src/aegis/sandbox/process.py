@@ -16,12 +16,14 @@ from pathlib import Path
 import structlog
 
 from aegis.kit.clock import SystemClock
+from aegis.kit.errors import AegisError
 from aegis.kit.logging import configure_logging
 from aegis.kit.serving import BackgroundServer, Tls
 from aegis.sandbox import server
 from aegis.sandbox.kube import certificate
 from aegis.sandbox.kube import server as kube
 from aegis.sandbox.kube.certificate import Certificate
+from aegis.sandbox.kube.objects import Obj
 from aegis.sandbox.settings import SandboxSettings
 from aegis.sandbox.world import Sandbox
 
@@ -37,8 +39,7 @@ def run(settings: SandboxSettings) -> None:
         signal.signal(number, lambda *_: stop.set())
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     state = settings.data_dir / STATE
-    saved = json.loads(state.read_text()) if state.exists() else None
-    sandbox = Sandbox(SystemClock(), seed=settings.seed, interval=settings.interval_seconds, saved=saved)
+    sandbox = open_world(settings, state)
     made = certificate.ensure(settings.data_dir)
     api = BackgroundServer(kube.create_app(sandbox.cluster), settings.host, settings.api_port, tls=_tls(made))
     app = BackgroundServer(server.create_app(sandbox), settings.host, settings.port)
@@ -50,6 +51,22 @@ def run(settings: SandboxSettings) -> None:
         sandbox.stop()
     _save(sandbox, state)
     log.info("sandbox:stopped")
+
+
+def open_world(settings: SandboxSettings, state: Path) -> Sandbox:
+    """The world that was saved; a fresh one where there is none or where it cannot be read, which is put aside."""
+
+    def made(saved: Obj | None) -> Sandbox:
+        return Sandbox(SystemClock(), seed=settings.seed, interval=settings.interval_seconds, saved=saved)
+
+    if not state.exists():
+        return made(None)
+    try:
+        return made(json.loads(state.read_text()))
+    except (ValueError, KeyError, TypeError, AegisError) as error:
+        aside = state.replace(state.with_suffix(".unreadable"))
+        log.warning("sandbox:state_refused", detail=f"{type(error).__name__}: {error}", kept=str(aside))
+        return made(None)
 
 
 def _tls(made: Certificate) -> Tls:
