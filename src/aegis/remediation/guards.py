@@ -54,7 +54,9 @@ class Rules:
     stale_after: timedelta = timedelta(seconds=90)
     cooldown: timedelta = timedelta(minutes=5)
     storm_incidents: int = 12
-    storm_window: timedelta = timedelta(minutes=2)
+    storm_window: timedelta = timedelta(
+        minutes=10
+    )  # as long as the storm budget lasts: verdicts come before more tries
     ineffective_limit: int = 2
     ineffective_window: timedelta = timedelta(hours=24)
     oscillation_window: timedelta = timedelta(hours=1)

@@ -148,12 +148,12 @@ def _restarted(scene: Scene, job: Service) -> bool:
 
 
 def _claims(scene: Scene, facts: Document, refused: int) -> list[Claim]:
-    most = scene.system.controller.loop.limits.namespace.capacity
+    most = scene.system.controller.loop.limits.storm.capacity
     acted = len(facts["acted_on"])
     return [
         Claim(
             f"{COUNT} alerts opened {facts['incidents']} incidents, and {acted} jobs were restarted: "
-            f"the budgets of the namespace allow {most}",
+            f"until those have shown that they help, the storm budget allows {most}",
             facts["alerts"] == facts["incidents"] == COUNT and 0 < acted <= most,
         ),
         Claim(
