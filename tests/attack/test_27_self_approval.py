@@ -1,4 +1,7 @@
-"""Attack 27: approving one's own request by every path, too late, after a rejection, twice, or for another plan."""
+"""Attack 27: approving one's own request by every path, too late, after a rejection, twice, or for another plan.
+
+A path of its own: an alert that one sends oneself makes Aegis ask in one's place.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import pytest
 from tests.integration.support_api import DIGEST, PASSWORD, TOKEN, Api, api, problem
 
 from aegis.identity.permissions import ROLES
-from aegis.storage import remediations, users
+from aegis.storage import alerts, remediations, users
 from aegis.storage.remediations import Remediation
 
 __all__ = ["api"]
@@ -49,6 +52,23 @@ def test_another_token_and_another_spelling_are_still_the_same_person(api: Api) 
         token = api.client().post("/auth/tokens", json=body).json()["token"]
         problem(say(api.client(token), item), 403, "self_approval")
     assert approvals(api, item) == 0
+
+
+def test_whoever_sent_the_alert_does_not_approve_what_came_of_it(api: Api) -> None:
+    incident, eve = api.incident(), api.as_(*ROLES, email=EVE)
+    alert = {
+        "status": "firing",
+        "labels": {"alertname": "HighErrorRate", "namespace": "shop", "deployment": "cart"},
+        "startsAt": "2026-03-01T11:58:00Z",
+    }
+    assert eve.post("/alerts/alertmanager", json={"version": "4", "alerts": [alert]}).status_code == 202
+    with api.database.begin() as conn:  # as the loop does when it has looked at it
+        heard = alerts.unsensed(conn)[0]
+        alerts.sensed(conn, heard.id, entity=incident.entity, incident_id=incident.id, now=api.clock.now())
+    item = api.waiting(incident)
+    problem(say(eve, item), 403, "self_approval")
+    assert approvals(api, item) == 0
+    assert say(api.as_("approver"), item).is_success
 
 
 def test_a_requester_cannot_name_somebody_else_as_the_one_who_asked(api: Api) -> None:

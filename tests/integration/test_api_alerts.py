@@ -38,7 +38,7 @@ def test_alerts_are_received_and_listed_as_text(api: Api) -> None:
     assert {item["name"] for item in items} == {"HighMemory", "Errors"}
     shown = items[0]
     assert shown["annotations"] == {"summary": HOSTILE}
-    assert (shown["severity"], shown["source"], shown["count"]) == ("critical", "alertmanager", 1)
+    assert (shown["severity"], shown["source"], shown["count"]) == ("critical", "operator@example.org", 1)
     assert (shown["ends_at"], shown["entity"], shown["incident_id"]) == (None, None, None)
     with api.database.begin() as conn:
         assert len(alerts.unsensed(conn)) == 2
@@ -54,6 +54,18 @@ def test_the_same_alert_again_is_counted_and_refreshed(api: Api) -> None:
         ("resolved", 3, "2026-03-01T12:05:00Z")
     ]
     assert operator.get("/alerts?status=firing").json()["items"] == []
+
+
+def test_of_more_alerts_than_are_kept_the_last_stay_and_those_of_open_incidents(api: Api) -> None:
+    operator, incident = api.as_("operator"), api.incident()
+    for number in range(6):
+        operator.post("/alerts/alertmanager", json=webhook(alert(f"Alert{number}")))
+        api.clock.advance(1)
+    with api.database.begin() as conn:
+        oldest = alerts.page(conn, status=None, limit=10, before=None)[-1]
+        alerts.sensed(conn, oldest.id, entity=incident.entity, incident_id=incident.id, now=api.clock.now())
+        alerts.forget_oldest(conn, keep=2)
+    assert [item["name"] for item in operator.get("/alerts").json()["items"]] == ["Alert5", "Alert4", "Alert0"]
 
 
 def test_alerts_are_paged(api: Api) -> None:

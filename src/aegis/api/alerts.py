@@ -8,7 +8,7 @@ from fastapi import Body, FastAPI
 from pydantic import BaseModel
 
 from aegis.api import cursor as pages
-from aegis.api.access import needs
+from aegis.api.access import Who, needs
 from aegis.api.alert_document import AlertDocument, document
 from aegis.api.cursor import Cursor, Limit
 from aegis.api.deps import V1, Deps
@@ -28,14 +28,15 @@ class Received(BaseModel):
 
 def add_routes(app: FastAPI, deps: Deps) -> None:
     @app.post(f"{V1}/alerts/alertmanager", status_code=202, dependencies=[needs("alerts:write")])
-    def receive(body: Annotated[dict[str, Any], Body(description="webhook payload, version 4")]) -> Received:
+    def receive(who: Who, body: Annotated[dict[str, Any], Body(description="webhook payload, version 4")]) -> Received:
         """What Alertmanager's webhook sends; give it an access token of an operator."""
         found = parse(body)
         with deps.database.begin() as conn:
             now = deps.clock.now()
             # In one order everywhere, so that two calls with the same alerts never wait for each other in a ring.
             for alert in sorted(found, key=lambda one: one.fingerprint):
-                alerts.receive(conn, _incoming(alert), new_id=deps.ids.new("alr"), now=now)
+                alerts.receive(conn, _incoming(alert, who.name), new_id=deps.ids.new("alr"), now=now)
+            alerts.forget_oldest(conn)
         return Received(received=len(found))
 
     @app.get(f"{V1}/alerts", dependencies=[needs("alerts:read")])
@@ -52,10 +53,10 @@ def add_routes(app: FastAPI, deps: Deps) -> None:
         return AlertPage(items=items, next_cursor=pages.write((last.received_at, last.id)) if last else None)
 
 
-def _incoming(alert: ReceivedAlert) -> IncomingAlert:
+def _incoming(alert: ReceivedAlert, source: str) -> IncomingAlert:
     return IncomingAlert(
         fingerprint=alert.fingerprint,
-        source="alertmanager",
+        source=source,
         name=alert.name,
         severity=alert.severity,
         status=alert.status,

@@ -1,8 +1,8 @@
 """Approvals: what waits for a person, and what a person says about exactly the plan they were shown.
 
 1. The remediation is locked while somebody's word about it is checked and written.
-2. Nobody approves what they asked for, twice, too late, without the role of this moment, or another plan than the one
-   whose digest they send.
+2. Nobody approves what they asked for or sent the alert for, twice, too late, without the role of this moment, or
+   another plan than the one whose digest they send.
 3. Every refusal is in the audit log, in a transaction that commits.
 """
 
@@ -26,7 +26,7 @@ from aegis.identity.permissions import Principal
 from aegis.kit.crash import crash_point
 from aegis.kit.errors import AegisError, Conflict, Denied, Expired, NotFound
 from aegis.remediation.states import State
-from aegis.storage import audit, incidents, remediations, timeline, users
+from aegis.storage import alerts, audit, incidents, remediations, timeline, users
 from aegis.storage.database import Connection, notify
 from aegis.storage.remediations import Approval, Remediation
 
@@ -113,6 +113,8 @@ def objection(conn: Connection, item: Remediation, word: Word) -> AegisError | N
         return Denied("permission_denied", "this needs the role approver, and you do not have it now.")
     if word.verdict == "approve" and who == item.requested_by:
         return Denied("self_approval", "you asked for it yourself; somebody else approves.")
+    if word.verdict == "approve" and item.incident_id and alerts.told_by(conn, item.incident_id, who):
+        return Denied("self_approval", "an alert that led to it came from you; somebody else approves.")
     if word.plan_digest != item.plan_digest:
         hint = "Look at the plan of now, then decide."
         return Conflict("plan_changed", "the plan is not the one you were shown.", field="/plan_digest", hint=hint)

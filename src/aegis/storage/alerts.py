@@ -9,15 +9,20 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, or_, select, update
+from sqlalchemy import Connection, and_, delete, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from aegis.storage.database import notify
 from aegis.storage.schema import alerts, incidents
 
+KEPT = 10_000  # of those that belong to no open incident, so that whoever floods us fills no disk
+JOINED = 100  # to one incident, or heard about one workload: a thousand alerts say no more than a hundred
+
 
 @dataclass(frozen=True, slots=True)
 class IncomingAlert:
+    """`source` is the principal who delivered it."""
+
     fingerprint: str
     source: str
     name: str
@@ -48,7 +53,10 @@ def receive(conn: Connection, incoming: IncomingAlert, *, new_id: str, now: date
     statement = insert(alerts).values(**asdict(incoming), id=new_id, received_at=now, count=1)
     refreshed = {
         name: statement.excluded[name]
-        for name in ("severity", "status", "labels", "annotations", "starts_at", "ends_at", "received_at")
+        for name in (
+            *("source", "name", "severity", "status", "labels", "annotations"),
+            *("starts_at", "ends_at", "received_at"),
+        )
     }
     row = conn.execute(
         statement.on_conflict_do_update(
@@ -58,6 +66,13 @@ def receive(conn: Connection, incoming: IncomingAlert, *, new_id: str, now: date
     notify(conn, "aegis_work", {"alert": row.id})
     notify(conn, "aegis_events", {"event": "alert", "id": row.id})
     return _alert(row)
+
+
+def forget_oldest(conn: Connection, *, keep: int = KEPT) -> None:
+    """Drop all but the last `keep` of those that belong to no open incident; never waits for one that is in use."""
+    opened = select(incidents.c.id).where(incidents.c.id == alerts.c.incident_id, incidents.c.closed_at.is_(None))
+    old = select(alerts.c.id).where(~exists(opened)).order_by(alerts.c.received_at.desc(), alerts.c.id).offset(keep)
+    conn.execute(delete(alerts).where(alerts.c.id.in_(old.with_for_update(skip_locked=True))))
 
 
 def unsensed(conn: Connection, limit: int = 200) -> list[Alert]:
@@ -89,13 +104,28 @@ def keep_fresh(conn: Connection, *, received_after: datetime, now: datetime) -> 
 
 
 def of_incident(conn: Connection, incident_id: str) -> list[Alert]:
+    """Those that led to it or joined it, oldest first."""
     statement = select(alerts).where(alerts.c.incident_id == incident_id).order_by(alerts.c.starts_at, alerts.c.id)
     return [_alert(row) for row in conn.execute(statement)]
 
 
+def has_room(conn: Connection, incident_id: str) -> bool:
+    """Whether one more alert may join the incident."""
+    statement = select(func.count()).where(alerts.c.incident_id == incident_id)
+    return conn.execute(statement).scalar_one() < JOINED
+
+
+def told_by(conn: Connection, incident_id: str, principal: str) -> bool:
+    """Whether an alert of the incident was delivered by this principal."""
+    mine = select(alerts.c.id).where(alerts.c.incident_id == incident_id, alerts.c.source == principal)
+    return conn.execute(select(exists(mine))).scalar_one()
+
+
 def firing_for(conn: Connection, entity: str) -> list[Alert]:
-    statement = select(alerts).where(alerts.c.entity == entity, alerts.c.status == "firing").order_by(alerts.c.id)
-    return [_alert(row) for row in conn.execute(statement)]
+    """What fires on a workload, the last received first; of very many only those."""
+    statement = select(alerts).where(alerts.c.entity == entity, alerts.c.status == "firing")
+    rows = conn.execute(statement.order_by(alerts.c.received_at.desc(), alerts.c.id).limit(JOINED))
+    return [_alert(row) for row in rows]
 
 
 def page(conn: Connection, *, status: str | None, limit: int, before: tuple[datetime, str] | None) -> list[Alert]:
