@@ -8,8 +8,10 @@ from datetime import timedelta
 import pytest
 from tests.integration.support_loop import CRASHING, THROTTLED, Story, jobs, small, tale, under_weather
 
+from aegis.controller.alerted import MAX_TOLD
 from aegis.controller.engine import EngineClient
-from aegis.storage import alerts
+from aegis.storage import alerts, incidents
+from aegis.storage.alerts import JOINED
 
 __all__ = ["jobs", "small", "tale"]
 pytestmark = pytest.mark.integration
@@ -116,6 +118,31 @@ def test_alerts_of_what_is_not_watched_or_names_nothing_open_nothing(tale: Story
     assert len(tale.incidents()) == before
     with tale.connect() as conn:
         assert alerts.unsensed(conn) == []
+
+
+def test_a_flood_of_alerts_becomes_no_flood_of_incidents(tale: Story) -> None:
+    before = len(tale.incidents())
+    for number in range(MAX_TOLD + 20):
+        tale.alert(f"ghost-{number}", "SomethingNobodyWroteARuleFor")
+    tale.turn()
+    with tale.connect() as conn:
+        assert incidents.only_alerted(conn, tale.namespace) == MAX_TOLD
+        assert alerts.unsensed(conn) == []
+    assert len(tale.incidents()) - before <= MAX_TOLD
+    for number in range(MAX_TOLD + 20):
+        tale.alert(f"ghost-{number}", "SomethingNobodyWroteARuleFor", status="resolved")
+    tale.advance(20)
+
+
+def test_very_many_alerts_of_one_workload_are_still_thought_about(tale: Story) -> None:
+    name = tale.fresh()
+    for number in range(JOINED + 50):
+        tale.alert(name, f"HighErrorRate{number}")
+    tale.turn()
+    assert tale.controller.problems == {}
+    assert tale.incident(name).failure_class == "error_burst"
+    with tale.connect() as conn:
+        assert len(alerts.of_incident(conn, tale.incident(name).id)) == JOINED
 
 
 def test_without_any_metrics_alerts_do_it_all(small: Story) -> None:

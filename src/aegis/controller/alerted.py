@@ -13,8 +13,11 @@ from aegis.kit.crash import crash_point
 from aegis.remediation.states import State
 from aegis.storage import alerts, incidents, remediations
 from aegis.storage.alerts import Alert
+from aegis.storage.database import Connection
 from aegis.storage.incidents import Incident, Sighting
 from aegis.telemetry.alertmanager import entity_of
+
+MAX_TOLD = 100  # open incidents of a namespace that no metric shows; who cries wolf more often is heard no more
 
 
 def sense_alerts(loop: Loop) -> list[Incident]:
@@ -27,19 +30,26 @@ def sense_alerts(loop: Loop) -> list[Incident]:
         watched = entity is not None and entity.split("/")[1] in loop.namespaces
         if alert.status == "firing" and entity is not None and watched:
             incident = _alerted(loop, alert, entity)
-            found[incident.id] = incident
+            if incident is not None:
+                found[incident.id] = incident
             continue
         with loop.database.begin() as conn:  # one that is over stays with the incident that it led to
             alerts.sensed(conn, alert.id, entity=entity, incident_id=alert.incident_id, now=loop.clock.now())
     return list(found.values())
 
 
-def _alerted(loop: Loop, alert: Alert, entity: str) -> Incident:
-    """An alert joins the entity's open incident, or opens one with nothing but the alert as evidence."""
+def _alerted(loop: Loop, alert: Alert, entity: str) -> Incident | None:
+    """An alert joins the entity's open incident, or opens one with nothing but the alert as evidence.
+
+    None where so many did that one more says nothing: a flood of alerts must not become one of incidents.
+    """
     now = loop.clock.now()
     crash_point("controller.alert.before_commit")
     with loop.database.begin() as conn:
         incident = incidents.open_for_entity(conn, entity)
+        if _one_too_many(conn, alert, incident, entity):
+            alerts.sensed(conn, alert.id, entity=entity, incident_id=None, now=now)
+            return None
         if incident is None:
             summary = alert.annotations.get("summary") or alert.annotations.get("description") or alert.name
             sighting = Sighting(
@@ -61,6 +71,12 @@ def _alerted(loop: Loop, alert: Alert, entity: str) -> Incident:
         alerts.sensed(conn, alert.id, entity=entity, incident_id=incident.id, now=now)
     crash_point("controller.alert.after_commit")
     return incident
+
+
+def _one_too_many(conn: Connection, alert: Alert, incident: Incident | None, entity: str) -> bool:
+    if incident is None:
+        return incidents.only_alerted(conn, entity.split("/")[1]) >= MAX_TOLD
+    return alert.incident_id != incident.id and not alerts.has_room(conn, incident.id)
 
 
 def keep_alerted(loop: Loop) -> list[Incident]:

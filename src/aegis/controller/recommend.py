@@ -61,10 +61,7 @@ def _rested(loop: Loop, item: Remediation) -> bool:
 
 
 def _named(firing: list[Alert]) -> list[dict[str, Any]]:
-    return [
-        {"name": alert.name, "severity": alert.severity, "labels": alert.labels, "starts_at": rfc3339(alert.starts_at)}
-        for alert in firing
-    ]
+    return [{"name": alert.name, "severity": alert.severity, "starts_at": rfc3339(alert.starts_at)} for alert in firing]
 
 
 def recommend(loop: Loop, incident: Incident, sample_at: float | None, *, agrees: bool) -> None:

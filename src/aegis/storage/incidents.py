@@ -255,6 +255,16 @@ def opened_since(conn: Connection, namespace: str, since: datetime) -> int:
     return conn.execute(statement).scalar_one()
 
 
+def only_alerted(conn: Connection, namespace: str) -> int:
+    """How many open incidents of the namespace nothing but alerts tell of."""
+    statement = select(func.count()).where(
+        incidents.c.namespace == namespace,
+        incidents.c.closed_at.is_(None),
+        func.jsonb_array_length(incidents.c.evidence) == 0,
+    )
+    return conn.execute(statement).scalar_one()
+
+
 def save_series(conn: Connection, incident_id: str, series: dict[str, Any], *, now: datetime) -> None:
     """Keep the evidence's samples with the incident, so that they outlive the metrics store's retention."""
     statement = insert(incident_series).values(incident_id=incident_id, series=series, updated_at=now)
