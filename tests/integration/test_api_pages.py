@@ -65,6 +65,8 @@ def test_assets_are_kept_forever_and_sent_small(site: httpx2.Client) -> None:
         "/assets/..%2fsecret.txt",
         "/assets/%2e%2e/index.html",
         "/assets//etc/passwd",
+        "/assets/" + "a" * 300,
+        "/assets/" + "a/" * 5000,
     ],
 )
 def test_nothing_outside_of_assets_is_served_as_one(site: httpx2.Client, path: str) -> None:

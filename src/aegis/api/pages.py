@@ -24,6 +24,7 @@ ANY = [*READ, "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 NONCE = "__CSP_NONCE__"
 FOREVER = "public, max-age=31536000, immutable"  # the build puts a hash of the content into every name
 ASSET = re.compile(r"(?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-][A-Za-z0-9._-]*", re.ASCII)
+MAX_PATH = 200  # file systems take no longer names
 NOT_BUILT = (
     "<!doctype html><html lang=en><title>Aegis</title>"
     "<p>The web page is not built. Run <code>make up</code>, or <code>python scripts/build_ui.py</code>; "
@@ -46,7 +47,7 @@ def add_routes(app: FastAPI, deps: Deps) -> None:
     @app.api_route("/assets/{path:path}", methods=READ, dependencies=[public()], include_in_schema=False)
     def asset(request: Request, path: str) -> Response:
         file = deps.static / "assets" / path
-        if ASSET.fullmatch(path) is None or not file.is_file():
+        if len(path) > MAX_PATH or ASSET.fullmatch(path) is None or not file.is_file():
             raise NotFound("asset_unknown", "there is no such file.")
         plain, packed, kind = _read(file)
         headers = {"Cache-Control": FOREVER, "Vary": "Accept-Encoding"}

@@ -72,8 +72,11 @@ def rfc3339(instant: datetime) -> str:
 
 
 def parse_rfc3339(text: str) -> datetime:
-    """The instant written as `text`; raises ValueError when it has no time zone."""
+    """The instant written as `text`; raises ValueError when it has no time zone or lies outside of the calendar."""
     instant = datetime.fromisoformat(text)
     if instant.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone")
-    return instant.astimezone(UTC)
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{text!r} is outside of the calendar") from None

@@ -18,6 +18,7 @@ from aegis.kit.errors import Invalid
 MAX_ALERTS = 500
 MAX_LABELS = 64
 MAX_TEXT = 2048
+EARLIEST_YEAR = 1970
 _POD = re.compile(r"(.+)-[a-z0-9]{1,10}-[a-z0-9]{5}", re.ASCII)
 _NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _WORKLOAD = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
@@ -86,9 +87,12 @@ def _texts(value: Any, where: str) -> dict[str, str]:
 
 def _time(text: Any, where: str) -> datetime:
     try:
-        return parse_rfc3339(str(text))
+        instant = parse_rfc3339(str(text))
     except ValueError:
         raise Invalid("alert_time", "a time with zone is needed, like 2026-03-01T12:00:00Z", field=where) from None
+    if instant.year < EARLIEST_YEAR:  # nothing before it fits what is reckoned from it, such as an hour earlier
+        raise Invalid("alert_time", f"nothing began before {EARLIEST_YEAR}", field=where)
+    return instant
 
 
 def severity_of(labels: Mapping[str, str]) -> str:

@@ -38,6 +38,7 @@ def _packed(text: str) -> str:
         _packed("yesterday " + ID),
         _packed("2026-03-01T12:00:00 " + ID),
         _packed("2026-03-01T12:00:00Z"),
+        _packed("0001-01-01T00:00:00+14:00 " + ID),
         _packed("2026-03-01T12:00:00Z 1; drop table incidents"),
         _packed("2026-03-01T12:00:00Z " + ID + "\n"),
         _packed("2026-03-01T12:00:00Z " + ID + "\x00"),

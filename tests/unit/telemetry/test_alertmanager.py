@@ -64,6 +64,9 @@ def test_an_alert_without_a_usable_fingerprint_gets_one_from_its_labels() -> Non
         (payload(alert(status="maybe")), "/alerts/0/status"),
         (payload(alert(startsAt="2026-03-01T12:00:00")), "/alerts/0/startsAt"),
         (payload(alert(startsAt=None)), "/alerts/0/startsAt"),
+        (payload(alert(startsAt="0001-01-01T00:00:00+14:00")), "/alerts/0/startsAt"),  # in UTC before the calendar
+        (payload(alert(startsAt="0001-01-01T00:00:00Z")), "/alerts/0/startsAt"),
+        (payload(alert(endsAt="9999-12-31T23:59:59-14:00")), "/alerts/0/endsAt"),
         (payload(alert(endsAt="soon")), "/alerts/0/endsAt"),
     ],
 )
