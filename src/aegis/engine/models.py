@@ -18,7 +18,7 @@ _ENTITY = re.compile(r"deployment/[a-z0-9-]{1,63}/[a-z0-9.-]{1,253}", re.ASCII)
 
 @dataclass
 class Registry:
-    """Loads models lazily and keeps them; `put` makes a version the current one."""
+    """Loads models lazily and keeps them; `refresh` looks for a newer one."""
 
     directory: Path
     _loaded: dict[str, EntityModel | None] = field(default_factory=dict)

@@ -7,6 +7,7 @@ its numbers can make samples missing and nothing else.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from aegis.kit.errors import Unavailable
 from aegis.telemetry.series import Floats
 
 Labels = dict[str, str]
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
 
 
 def read_answer(status: int, body: bytes) -> list[tuple[Labels, Floats]]:
@@ -43,11 +45,14 @@ def _series(one: Any) -> tuple[Labels, Floats]:
 
 
 def to_columns(answer: Sequence[tuple[Labels, Floats]], times: Floats, step: float) -> dict[str, Floats]:
-    """Values on the grid by workload, NaN where there is no finite sample; samples off the grid are dropped."""
+    """Values on the grid by workload, NaN where there is no finite sample.
+
+    Samples off the grid and names that no Kubernetes object can have are dropped.
+    """
     found: dict[str, Floats] = {}
     for labels, samples in answer:
-        name = labels.get("workload")
-        if not name:
+        name = labels.get("workload", "")
+        if _NAME.fullmatch(name) is None or ".." in name:
             continue
         column = found.setdefault(name, np.full(len(times), np.nan))
         usable = samples[np.isfinite(samples).all(axis=1)]
