@@ -57,7 +57,7 @@ def test_slow_senders_do_not_keep_others_from_being_served(world: ExecutorWorld)
     slow = []
     for _ in range(50):
         connection = socket.create_connection((world.server.host, world.server.port))
-        connection.sendall(b"POST /v1/actions HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+        connection.sendall(b"POST /v1/actions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{")
         slow.append(connection)
     try:
         assert world.send(world.ticket(world.action())).json()["state"] == "executed"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -47,9 +48,10 @@ def run(settings: ApiSettings) -> None:
         sandbox=settings.sandbox,
     )
     app = create_app(deps)
+    public = urlsplit(settings.public_url).hostname
     log.info("api:listening", host=settings.host, port=listener.getsockname()[1])
     try:
-        serve(app, listener, on_leave=app.state.live.leave)
+        serve(app, listener, on_leave=app.state.live.leave, names=[public] if public else [])
     finally:
         database.close()
 

@@ -1,7 +1,8 @@
 """Running an ASGI app: in the foreground as a process of its own, or in a thread for the tour and the tests.
 
 The same uvicorn settings everywhere: loopback unless told otherwise, bounded headers, no access log,
-graceful shutdown. `BodyLimit` counts streamed bytes, refuses compressed requests and slow senders.
+graceful shutdown. `BodyLimit` counts streamed bytes, refuses compressed requests and slow senders; `LocalNames` keeps
+pages of other sites from reaching what listens on loopback.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import json
 import signal
 import socket
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -87,6 +89,45 @@ class BodyLimit:
             return None
 
 
+class LocalNames:
+    """ASGI middleware: what arrives over loopback asks for an address, localhost or one of `names`; the rest gets 421.
+
+    The owner of a site can let its name resolve to 127.0.0.1 (DNS rebinding): to a browser our answers are then that
+    site's own. Its requests still carry the site's name.
+    """
+
+    def __init__(self, app: AsgiApp, *, names: Collection[str] = ()) -> None:
+        self.app = app
+        self.names = frozenset(names) | {"localhost"}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and _over_loopback(scope) and not all(map(self._known, _hosts(scope))):
+            await _refuse(send, 421, "host_unknown", "nothing here goes by this name; use an address or localhost")
+            return
+        await self.app(scope, receive, send)
+
+    def _known(self, host: str) -> bool:
+        name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+        return name in self.names or _is_address(name)
+
+
+def _hosts(scope: Scope) -> list[str]:
+    return [value.decode("latin-1").strip().lower() for name, value in scope["headers"] if name.lower() == b"host"]
+
+
+def _over_loopback(scope: Scope) -> bool:
+    host, _ = scope.get("server") or ("", None)  # where the request arrived
+    return _is_address(host) and ip_address(host).is_loopback
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 async def _refuse(send: Send, status: int, code: str, detail: str) -> None:
     problem = {"type": f"urn:aegis:problem:{code}", "title": code, "status": status, "code": code, "detail": detail}
     body = json.dumps(problem).encode()
@@ -142,9 +183,11 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def _server(app: Any, tls: Tls | None, on_leave: Callable[[], None] | None) -> uvicorn.Server:
+def _server(
+    app: Any, tls: Tls | None, on_leave: Callable[[], None] | None, names: Collection[str] = ()
+) -> uvicorn.Server:
     config = uvicorn.Config(
-        app,
+        LocalNames(app, names=names),
         ssl_certfile=None if tls is None else tls.certificate,
         ssl_keyfile=None if tls is None else tls.key,
         fd=None,
@@ -162,10 +205,15 @@ def _server(app: Any, tls: Tls | None, on_leave: Callable[[], None] | None) -> u
 
 
 def serve(
-    app: Any, listener: socket.socket, *, tls: Tls | None = None, on_leave: Callable[[], None] | None = None
+    app: Any,
+    listener: socket.socket,
+    *,
+    tls: Tls | None = None,
+    on_leave: Callable[[], None] | None = None,
+    names: Collection[str] = (),
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then call `on_leave` on the event loop, then drain."""
-    asyncio.run(_server(app, tls, on_leave).serve(sockets=[listener]))
+    """Serve until SIGTERM or SIGINT, then call `on_leave` on the event loop, then drain; `names` as in `LocalNames`."""
+    asyncio.run(_server(app, tls, on_leave, names).serve(sockets=[listener]))
 
 
 class BackgroundServer:
@@ -179,12 +227,13 @@ class BackgroundServer:
         *,
         tls: Tls | None = None,
         on_leave: Callable[[], None] | None = None,
+        names: Collection[str] = (),
     ) -> None:
         self._listener = bind(host, port)
         self.host = host
         self.port: int = self._listener.getsockname()[1]
         self._tls = tls
-        self._server = _server(app, tls, on_leave)
+        self._server = _server(app, tls, on_leave, names)
         self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # the main thread owns signals
         self._thread = threading.Thread(target=self._run, name=f"serve-{self.port}", daemon=True)
 

@@ -1,4 +1,7 @@
-"""The sandbox's second port: Prometheus, Loki, `/metrics`, and the control routes that start faults and show truth."""
+"""The sandbox's second port: Prometheus, Loki, `/metrics`, and the control routes that start faults and show truth.
+
+It asks nobody who they are: whoever may use this machine may play with the sandbox, the pages in their browser may not.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from aegis.kit.clock import to_epoch
-from aegis.kit.errors import AegisError, Invalid
+from aegis.kit.errors import AegisError, Denied, Invalid
 from aegis.kit.serving import BodyLimit
 from aegis.kit.strict_json import loads
 from aegis.sandbox import loki, prometheus
 from aegis.sandbox.faults.catalogue import FAULTS
 from aegis.sandbox.world import Sandbox, fault_document
 
-STATUS = {"invalid": 400, "not_found": 404, "conflict": 409}
+STATUS = {"invalid": 400, "denied": 403, "not_found": 404, "conflict": 409}
 MAX_ADVANCE = 7 * 86_400
 MISSED_SCRAPES = 6
 
@@ -56,6 +59,8 @@ async def _problem(request: Request, error: Exception) -> Response:
 
 
 async def _document(request: Request, allowed: set[str]) -> dict[str, Any]:
+    if "origin" in request.headers:  # only browsers send it
+        raise Denied("page_refused", "a page in a browser has no business here")
     document = loads(await request.body())
     if not isinstance(document, dict):
         raise Invalid("body_not_object", "the body is a JSON object")
