@@ -120,6 +120,16 @@ def test_pages_do_not_shift_when_something_is_inserted(api: Api) -> None:
     assert seen == expected
 
 
+def test_a_closed_remediation_is_shown_as_what_it_came_to(api: Api) -> None:
+    incident = api.incident("closed-one")
+    item = api.waiting(incident)
+    api.move(api.move(item, State.DENIED), State.CLOSED)
+    viewer = api.as_("viewer")
+    listed = {one["id"]: one for one in viewer.get("/incidents?limit=200").json()["items"]}
+    assert listed[incident.id]["remediation_state"] == "denied"
+    assert viewer.get(f"/incidents/{incident.id}").json()["remediation_state"] == "denied"
+
+
 def test_an_incident_is_told_from_its_first_sample_to_its_remediations(api: Api) -> None:
     incident = api.incident()
     item = api.waiting(incident)

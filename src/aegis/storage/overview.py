@@ -47,10 +47,20 @@ def counts(conn: Connection, *, since: datetime) -> Counts:
 
 
 def newest_states(conn: Connection, incident_ids: Sequence[str]) -> dict[str, str]:
-    """The state of each incident's newest remediation, undos aside; incidents without one are left out."""
-    columns = remediations.c
+    """How far each incident's newest remediation came, undos aside; incidents without one are left out.
+
+    Of a closed one that is the state it was closed in: helped, denied, undone say more than closed.
+    """
+    columns, steps = remediations.c, remediation_history.c
+    reached = (
+        select(steps.state)
+        .where(steps.remediation_id == columns.id, steps.state != State.CLOSED.value)
+        .order_by(steps.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
     statement = (
-        select(columns.incident_id, columns.state)
+        select(columns.incident_id, reached.label("state"))
         .where(columns.incident_id.in_(list(incident_ids)), columns.undo_of.is_(None))
         .ext(distinct_on(columns.incident_id))
         .order_by(columns.incident_id, columns.proposed_at.desc(), columns.id.desc())
