@@ -61,6 +61,18 @@ def test_many_addresses_share_the_accounts_limit_and_one_subscriber_is_one_addre
         assert attempts.count(conn, Attempt("one-more@example.org", "2001:db8:1:3::1"), now=now) is None
 
 
+def test_one_address_locks_out_no_more_people_than_it_has_attempts_for(victim: Api) -> None:
+    with victim.database.begin() as conn:
+        now = victim.clock.now()
+        for number in range(10 * PER_ADDRESS):
+            attempts.count(conn, Attempt(f"user{number // (PER_ACCOUNT + 1)}@example.org", "10.0.0.1"), now=now)
+        keys = conn.exec_driver_sql("SELECT key FROM login_attempts WHERE count > 10 ORDER BY key").scalars().all()
+        counted = conn.exec_driver_sql("SELECT count(*) FROM login_attempts").scalar_one()
+    assert keys == ["account:user0@example.org", "account:user1@example.org", "address:10.0.0.1"]
+    assert counted == 6  # both addresses, ada, and three people
+    assert victim.audit_kinds().count("login:limited") == 3
+
+
 @pytest.mark.parametrize(
     ("address", "network"),
     [

@@ -42,7 +42,7 @@ class Attempt:
 
     @property
     def limits(self) -> dict[str, int]:
-        return {f"account:{self.account}": PER_ACCOUNT, f"address:{network_of(self.address)}": PER_ADDRESS}
+        return {f"address:{network_of(self.address)}": PER_ADDRESS, f"account:{self.account}": PER_ACCOUNT}
 
 
 def network_of(address: str) -> str:
@@ -57,17 +57,23 @@ def network_of(address: str) -> str:
 
 
 def count(conn: Connection, attempt: Attempt, *, now: datetime) -> TooManyAttempts | None:
-    """Count one more; the refusal when it is one too many. The caller commits either way, then raises it."""
-    worst: TooManyAttempts | None = None
-    for key, limit in attempt.limits.items():  # account before address everywhere: two attempts never wait in a ring
+    """Count one more; the refusal when it is one too many. The caller commits either way, then raises it.
+
+    An address with none left is not counted against accounts: nobody locks out everybody from one place.
+    """
+    refused = _counted(conn, attempt, now)
+    _forget_old(conn, now)
+    return refused
+
+
+def _counted(conn: Connection, attempt: Attempt, now: datetime) -> TooManyAttempts | None:
+    for key, limit in attempt.limits.items():  # address before account everywhere: two attempts never wait in a ring
         made, since = _count_one(conn, key, now)
         if made == limit + 1:
             audit.append(conn, Entry("login:limited", now, "aegis", key, {"limit": limit}))
         if made > limit:
-            seconds = max(1, round((since + WINDOW - now).total_seconds()))
-            worst = TooManyAttempts(max(seconds, worst.retry_after_seconds if worst else 0))
-    _forget_old(conn, now)
-    return worst
+            return TooManyAttempts(max(1, round((since + WINDOW - now).total_seconds())))
+    return None
 
 
 def give_back(conn: Connection, attempt: Attempt) -> None:
