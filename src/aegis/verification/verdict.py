@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from aegis.incidents.sentence import WORDS, amount
 from aegis.telemetry.catalogue import CONTEXT, SIGNALS, Role
 from aegis.telemetry.series import Floats, Series
 
@@ -169,6 +170,8 @@ class _Look:
     def ill(self, signal: str) -> float | None:
         start = max(self.abnormal_since, self.effect_at - self.rules.before)
         found = self._window(signal, start, self.effect_at)
+        if not found.size:  # nothing was wrong before, as with a request by hand: what it does is measured all the same
+            found = self._window(signal, self.effect_at - self.rules.before, self.effect_at)
         return _median(found[-12:])
 
     def after(self, signal: str) -> Floats:
@@ -220,7 +223,8 @@ class _Look:
             rise = after - before
             step = least if SIGNALS[signal].role is Role.ERRORS else max(least, 0.5 * before)
             if rise > step and after > self.rules.worse * before:
-                return f"{signal} went from {before:.3g} to {after:.3g} after the action"
+                unit = SIGNALS[signal].unit
+                return f"{WORDS[signal]} went from {amount(before, unit)} to {amount(after, unit)} after the action"
         return None
 
     def parked(self) -> bool:

@@ -199,3 +199,11 @@ def test_one_missing_scrape_among_the_newest_is_never_help(story: Story, back: i
         one.values[len(one.values) - 1 - back] = NAN
     said = judge(story.symptoms, series, abnormal_since=SINCE, effect_at=EFFECT, now=story.now, until=UNTIL)
     assert said.outcome is not Outcome.HELPED
+
+
+def test_harm_of_a_request_by_hand_is_seen_wherever_between_two_samples_it_took_effect() -> None:
+    story = Story({"error_ratio": (0.002, 0.002, 0.2)}, symptoms=[])
+    asked = EFFECT - STEP / 2  # nothing was wrong before it, and no sample lies on its instant
+    said = judge([], story.series(), abnormal_since=asked, effect_at=asked, now=story.now, until=UNTIL)
+    assert said.outcome is Outcome.HARMED
+    assert said.sentence == "error ratio went from 0.2% to 20.0% after the action"
