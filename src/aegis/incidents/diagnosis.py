@@ -16,6 +16,7 @@ from aegis.incidents.dependencies import errors_passed_on, wait_passed_on
 from aegis.incidents.sentence import amount
 
 ABSTAIN_BELOW = 0.6
+SOON_MINUTES = 180.0  # beyond it, a pace measured over two minutes says nothing about when
 RECENT_ROLLOUT = 1800.0
 ROLLOUT_SLACK = 60.0
 MODEL_VERSION = "rules-1"
@@ -141,11 +142,11 @@ def _leak(features: Features) -> Finding:
     if slope < 0.2 or grown < 1.06:
         return NOTHING
     strength = 0.62 + min(0.15, 0.05 * slope) + (0.1 if ratio > 0.7 else 0.0) + min(0.08, 0.2 * (grown - 1.06))
-    reasons = [
-        _say(features, "memory_limit_ratio", "memory use of the limit", "ratio"),
-        f"it grows by {slope:.0%} per hour",
-    ]
-    return Finding(min(strength, 0.9), tuple(reasons))
+    left = features.get("memory_limit_ratio.minutes_left", float("inf"))
+    pace = (
+        f"it reaches its limit in about {left:.0f} min" if left < SOON_MINUTES else f"it grows by {slope:.0%} per hour"
+    )
+    return Finding(min(strength, 0.9), (_say(features, "memory_limit_ratio", "memory use of the limit", "ratio"), pace))
 
 
 def _bad_rollout(features: Features) -> Finding:

@@ -13,6 +13,7 @@ from aegis.telemetry.catalogue import SIGNALS, Role
 from aegis.telemetry.series import Floats
 
 TREND_SAMPLES = 60
+PACE_SAMPLES = 18  # what is growing now, without the calm before it
 RECENT_SECONDS = 120.0
 STEADY_SAMPLES = 6  # a rate is the median of so many, so that noise at a rule's limit does not flip the diagnosis
 # States that come and go while their cause lasts: a container in a crash loop runs for seconds between two waits.
@@ -47,6 +48,8 @@ def features(
     for name in ("memory_limit_ratio", "memory_bytes"):
         if name in names:
             found |= _trend(name, history[-TREND_SAMPLES:, names.index(name)], interval)
+    if "memory_limit_ratio" in names:
+        found |= _time_left(history[-PACE_SAMPLES:, names.index("memory_limit_ratio")], interval)
     lately = min(RECENT_SECONDS, max(episode_seconds, interval))
     for name in FLICKERING:
         if name in names:
@@ -79,3 +82,14 @@ def _trend(name: str, values: Floats, interval: float) -> dict[str, float]:
     slope = float(np.polyfit(times, kept, 1)[0])
     mean = float(np.mean(kept))
     return {f"{name}.slope_per_hour": slope / mean if mean else 0.0}
+
+
+def _time_left(values: Floats, interval: float) -> dict[str, float]:
+    """Minutes until a use of its limit is 1 at the pace of the newest samples; left out where it does not grow."""
+    known = np.isfinite(values)
+    if known.sum() < 10:
+        return {}
+    minutes = np.arange(len(values))[known] * interval / 60.0
+    pace = float(np.polyfit(minutes, values[known], 1)[0])
+    left = max(0.0, 1.0 - float(values[known][-1]))
+    return {"memory_limit_ratio.minutes_left": left / pace} if pace > 1e-6 else {}

@@ -56,6 +56,13 @@ def test_a_class_is_recognised_by_its_signals(failure: str, features: dict[str, 
     assert said.abstained == (failure == "unknown")
 
 
+def test_a_leak_is_told_by_when_it_reaches_its_limit_where_that_can_be_said() -> None:
+    leak = SETTLED | signal("memory_limit_ratio", 0.6, 0.45) | {"memory_limit_ratio.slope_per_hour": 0.9} | OLD
+    assert diagnose(leak).reasons[1] == "it grows by 90% per hour"
+    soon = diagnose(leak | {"memory_limit_ratio.minutes_left": 12.4})
+    assert soon.reasons[1] == "it reaches its limit in about 12 min"
+
+
 def test_every_class_has_a_rule_and_words() -> None:
     assert {*RULES, "unknown"} == set(CLASSES)
     assert {failure for failure, _ in CASES} | {"disk_pressure"} == set(CLASSES)

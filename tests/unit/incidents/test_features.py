@@ -66,6 +66,15 @@ def test_growth_is_told_per_hour_of_its_own_size() -> None:
     assert made["memory_limit_ratio.slope_per_hour"] == pytest.approx(1.2 / 0.55, rel=0.02)
 
 
+def test_how_long_a_limit_lasts_is_told_from_what_grows_now_and_not_from_the_calm_before() -> None:
+    level = np.full(60, 0.5)
+    level[-18:] += 0.01 * np.arange(18)  # 0.12 a minute, since a minute and a half
+    made = found(table(60, memory_limit_ratio=level), [0.0, 0.5, 0.0, 0.0])
+    assert made["memory_limit_ratio.minutes_left"] == pytest.approx((1 - 0.67) / 0.12, rel=0.01)
+    calm = found(table(60, memory_limit_ratio=np.full(60, 0.5)), [0.0, 0.5, 0.0, 0.0])
+    assert "memory_limit_ratio.minutes_left" not in calm
+
+
 def test_a_state_that_flickers_is_remembered_for_as_long_as_the_episode_and_two_minutes() -> None:
     looping = np.zeros(60)
     looping[-10] = 1.0
