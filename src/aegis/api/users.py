@@ -79,7 +79,7 @@ def add_routes(app: FastAPI, deps: Deps) -> None:
 
     @app.put(f"{V1}/users/{{email}}/disabled", dependencies=[needs("users:write")])
     def set_disabled(who: Who, email: str, body: Lock) -> UserAnswer:
-        """Lock somebody out at once, tokens too, or let them in again."""
+        """Lock somebody out at once and end their tokens, or let them log in again."""
         with deps.database.begin() as conn:
             now = deps.clock.now()
             return _answer(users.set_disabled(conn, _known(email), disabled=body.disabled, by=who.name, now=now))

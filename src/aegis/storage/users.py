@@ -148,10 +148,14 @@ def set_roles(conn: Connection, email: str, roles: Sequence[str], *, by: str, no
 
 
 def set_disabled(conn: Connection, email: str, *, disabled: bool, by: str, now: datetime) -> User:
-    """Lock somebody out at once, or let them in again; raises like `set_roles`."""
+    """Lock somebody out at once, or let them in again; raises like `set_roles`.
+
+    Tokens end as sessions do: a stolen one must not come back with its owner.
+    """
     before = _locked(conn, email)
     if disabled == (before.disabled_at is not None):
         return before
+    conn.execute(access_tokens.delete().where(access_tokens.c.email == email))
     conn.execute(update(users).where(users.c.email == email).values(disabled_at=now if disabled else None))
     kind = "user:disabled" if disabled else "user:enabled"
     return _changed(conn, email, Entry(kind, now, by, email, {"roles": sorted(before.roles)}))
