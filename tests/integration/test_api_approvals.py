@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 
 import httpx2
@@ -143,6 +144,19 @@ def test_an_admin_without_the_role_approver_does_not_approve(shared_api: Api) ->
     item = waiting(shared_api, "by-admin")
     problem(approve(shared_api.as_("admin"), item), 403, "permission_denied")
     assert shared_api.audit_kinds(item.id)[-1] == "approval:refused"
+
+
+def test_a_word_that_policy_does_not_count_is_not_in_the_way_of_one_that_counts(shared_api: Api) -> None:
+    item = waiting(shared_api, "asked")
+    duty = {"type": "require_approval", "count": 1, "from_roles": ["admin"], "within_seconds": 1800}
+    with shared_api.database.begin() as conn:
+        conn.exec_driver_sql(
+            "UPDATE remediations SET decision = decision || %s::jsonb WHERE id = %s",
+            (json.dumps({"obligations": [duty]}), item.id),
+        )
+    problem(approve(shared_api.as_("approver"), item), 403, "permission_denied")
+    said = approve(shared_api.as_("admin", "approver"), item).json()["approvals"]["got"]
+    assert [one["by"] for one in said] == ["admin-approver@example.org"]
 
 
 def test_ten_people_at_once_give_one_approval_where_one_is_needed(shared_api: Api) -> None:

@@ -109,8 +109,11 @@ def objection(conn: Connection, item: Remediation, word: Word) -> AegisError | N
         return Conflict("already_decided", f"it is {item.state.value.replace('_', ' ')} already.")
     if item.approval_expires_at is None or word.at >= item.approval_expires_at:
         return Expired("approval_expired", "it waited too long; nothing will be done.")
-    if "approver" not in users.roles_of(conn, who):
+    roles = users.roles_of(conn, who)
+    if "approver" not in roles:
         return Denied("permission_denied", "this needs the role approver, and you do not have it now.")
+    if word.verdict == "approve" and any(roles.isdisjoint(asked) for asked in _asked(item)):
+        return Denied("permission_denied", "policy asks people of another role to approve this.")
     if word.verdict == "approve" and who == item.requested_by:
         return Denied("self_approval", "you asked for it yourself; somebody else approves.")
     if word.verdict == "approve" and item.incident_id and alerts.told_by(conn, item.incident_id, who):
@@ -123,6 +126,11 @@ def objection(conn: Connection, item: Remediation, word: Word) -> AegisError | N
     if _settled(item, said):
         return Conflict("already_decided", "others have decided it already.")
     return None
+
+
+def _asked(item: Remediation) -> list[list[str]]:
+    """The roles of which policy wants one, once for each obligation; a word of others would only be in their way."""
+    return [duty["from_roles"] for duty in (item.decision or {}).get("obligations", [])]
 
 
 def _settled(item: Remediation, said: list[Approval]) -> bool:
