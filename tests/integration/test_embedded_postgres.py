@@ -62,6 +62,13 @@ def test_it_answers_on_a_private_socket_with_a_password_and_not_on_tcp(postgres:
     assert (postgres.data_dir / "run").stat().st_mode & 0o077 == 0
 
 
+def test_nobody_else_reads_its_password_or_its_log(postgres: EmbeddedPostgres) -> None:
+    for name in ("password", "server.log", "lock"):
+        assert (postgres.data_dir / name).stat().st_mode & 0o077 == 0, name
+    for name in ("cluster", "run"):
+        assert (postgres.data_dir / name).stat().st_mode & 0o077 == 0, name
+
+
 def test_it_never_runs_as_root(postgres: EmbeddedPostgres) -> None:
     assert postgres.pid is not None
     assert Path(f"/proc/{postgres.pid}").stat().st_uid != 0

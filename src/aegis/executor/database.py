@@ -212,6 +212,7 @@ def _engine(url: str, *, pool_size: int, most: int) -> Engine:
         max_overflow=most - pool_size,
         pool_timeout=2,
         pool_pre_ping=True,
+        hide_parameters=True,
         connect_args={"connect_timeout": 3, "application_name": "aegis-executor"},
     )
 

@@ -41,6 +41,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=4,
             pool_pre_ping=True,
+            hide_parameters=True,  # an error names the statement, never what was in it: that may be a hash or a digest
             connect_args={"connect_timeout": 5, "application_name": application},
         )
 

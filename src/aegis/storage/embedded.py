@@ -80,7 +80,7 @@ _FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "
 class EmbeddedPostgres:
     """`with EmbeddedPostgres(data_dir) as pg: pg.create_database("aegis"); connect(pg.url("aegis"))`.
 
-    Layout of `data_dir`: `cluster/` (PostgreSQL's), `password` (0600), `server.log`, `lock`, `run/` (socket).
+    Layout of `data_dir`: `cluster/` (PostgreSQL's), `password` and `server.log` (0600), `lock`, `run/` (socket).
     Start it on a thread that lives as long as the server should: the kernel ends the server with that thread.
     """
 
@@ -231,6 +231,8 @@ class EmbeddedPostgres:
             command += ["-c", f"{name}={value}"]
         if self._log.exists() and self._log.stat().st_size > LOG_BYTES:
             self._log.replace(self._log.with_suffix(".log.1"))
+        self._log.touch(mode=0o600)
+        self._log.chmod(0o600)  # a statement that failed stands in it, whatever it was about
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,
