@@ -6,16 +6,19 @@ Every failure is `Unavailable`: the loop goes on without the engine and says so.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import httpx2
 
+from aegis.actions.model import Target
 from aegis.kit.errors import Unavailable
 
 Document = dict[str, Any]  # a JSON document at the border
 MAX_ANSWER_BYTES = 8 << 20
+ENTITY = re.compile(r"deployment/([a-z0-9-]{1,63})/[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,11 @@ class Observation:
     anomalies: list[Anomaly]
 
 
+def _off_the_point(does: str, what: str) -> Unavailable:
+    """It is not heard at all then: budgets and one action at a time hold by workload, the one it was asked about."""
+    return Unavailable("engine_failed", f"the engine {does} {what[:200]!r}, which it was not asked about")
+
+
 class EngineClient:
     """One connection pool to one engine; `close()` it."""
 
@@ -57,6 +65,10 @@ class EngineClient:
         answer = self._post("/api/v1/observe", {"namespaces": list(namespaces)})
         fields = Anomaly.__dataclass_fields__
         found = [Anomaly(**{name: item[name] for name in fields}) for item in answer["anomalies"]]
+        for one in found:
+            asked = ENTITY.fullmatch(one.entity)
+            if asked is None or asked[1] not in namespaces:
+                raise _off_the_point("finds something unusual on", one.entity)
         return Observation(answer["sample_at"], answer["trained"], answer["entities"], found)
 
     def diagnose(
@@ -75,7 +87,13 @@ class EngineClient:
             "facts": facts,
             "tried": list(tried),
         }
-        return self._post("/api/v1/recommend", body)
+        answer = self._post("/api/v1/recommend", body)
+        for proposal in answer["proposals"]:
+            named = proposal["target"]
+            about = str(Target(named["kind"], named["namespace"], named["name"]))
+            if about != entity:
+                raise _off_the_point("proposes something for", about)
+        return answer
 
     def series(self, entity: str, *, start: float, end: float, signals: Sequence[str]) -> Document:
         query = {"entity": entity, "from": f"{start:.3f}", "to": f"{end:.3f}", "signals": ",".join(signals)}
