@@ -375,8 +375,8 @@ def models(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="module")
 def jobs(postgres: EmbeddedPostgres) -> Iterator[Story]:
-    """Forty quiet workloads of `batch` that alerts alone tell of: what they tell in an hour is too little to learn."""
-    plan = a_plan(batch=40, history=timedelta(minutes=1), timing=BRIEF)
+    """Quiet workloads of `batch` that alerts alone tell of: what they tell in an hour is too little to learn."""
+    plan = a_plan(batch=36, history=timedelta(minutes=1), timing=BRIEF)
     with story(postgres, plan, namespaces=("batch",)) as made:
         made.controller = made.with_loop(limits=GENEROUS, rules=Rules(storm_incidents=1000))
         made.turn()

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.integration
 
 
 def test_with_actions_queued_nothing_takes_effect_until_it_is_off_again(tale: Story) -> None:
-    names, approver = [tale.fresh() for _ in range(5)], tale.person("approver")
+    names, approver = [tale.fresh() for _ in range(3)], tale.person("approver")
     tale.change(safety.set_mode, mode="approve")
     for name in names:
         tale.alert(name)

@@ -59,6 +59,7 @@ def test_a_wrong_fix_is_undone_once_and_the_spec_is_the_one_from_before_field_fo
         wrong = tale.propose(SCALE, "search", {"replicas": 3}, incident=tale.incident("search"))
         tale.advance(5)
         assert tale.spec("search") == {**before, "replicas": 3}
+        tale.every = 15
         tale.until(lambda: tale.of(wrong.id).close, within=200)
         wrong, undo = tale.of(wrong.id), undo_of(tale, wrong)
         assert tale.states(wrong)[-5:] == TAKEN_BACK
@@ -70,7 +71,6 @@ def test_a_wrong_fix_is_undone_once_and_the_spec_is_the_one_from_before_field_fo
         assert undo.result["before"] == wrong.result["after"]
 
         # What else could help has no inverse: tried once, and a person is called.
-        tale.every = 15
         tale.until(lambda: tale.incident("search").state == "escalated", within=600)
         assert [effect.verb for effect in tale.effects("search")] == ["patch"] * 3
         assert tale.states(tale.remediation("search"))[-3:] == ["verifying", "no_effect", "closed"]
@@ -82,10 +82,11 @@ def test_a_fix_that_harms_and_has_no_inverse_calls_a_person(postgres: EmbeddedPo
     with story(postgres, a_plan(), models=models) as tale:
         tale.sandbox.start_fault("trap_restart_worse", "catalog")
         tale.until(lambda: tale.effects("catalog"), within=120)
+        tale.every = 15
         tale.until(lambda: tale.remediation("catalog").close, within=400)
         fix = tale.remediation("catalog")
         assert (tale.states(fix)[-3:], fix.close) == (["verifying", "harmed", "closed"], "escalated")
-        tale.advance(5)
+        tale.advance(15)
         assert tale.incident("catalog").state == "escalated"
         assert len(tale.effects("catalog")) == 1
 
