@@ -58,7 +58,7 @@ def up(home: Path, *arguments: str) -> Iterator[Running]:
 @contextmanager
 def first_admin(running: Running, email: str = "ann@example.org") -> Iterator[httpx2.Client]:
     """Makes the first admin with the printed token; gives a client with a token of theirs."""
-    printed = re.search(r"--first-admin (\S+)", running.said)
+    printed = re.search(r"one-time token (\S+),", running.said)
     assert printed is not None, running.said
     person = {"email": email, "password": PASSWORD}
     with httpx2.Client(base_url=f"{running.url}/api/v1", timeout=20.0, trust_env=False) as client:

@@ -76,9 +76,10 @@ def stranger(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
 
 
 @pytest.fixture
-def aegis(stranger: Aegis) -> Aegis:
+def aegis(stranger: Aegis, tmp_path: Path) -> Aegis:
     """The same, logged in as the first admin."""
-    login = stranger("login", "--first-admin", TOKEN, "--email", EMAIL, "--password-stdin", typed=PASSWORD + "\n")
+    token = str(tmp_path / "bootstrap-token")
+    login = stranger("login", "--first-admin", token, "--email", EMAIL, "--password-stdin", typed=PASSWORD + "\n")
     assert login.code == 0, login.err
     return stranger
 
@@ -91,18 +92,27 @@ def test_the_first_admin_logs_in_and_the_token_is_for_their_eyes_only(aegis: Aeg
     assert again.code == 0
     assert f"as {EMAIL}" in again.out
     assert PASSWORD not in again.out + again.err
+    token = file.read_text()
     assert aegis("logout").out == "Logged out.\n"
     assert aegis("logout").out == "Nobody was logged in here.\n"
+    file.write_text(token)
+    file.chmod(0o600)
+    assert aegis("status").code == 4  # the token itself has ended
+    assert aegis("logout").out == "Logged out.\n"
     lost = aegis("status")
     assert (lost.code, lost.out) == (4, "")
     assert "aegis login" in lost.err
 
 
 def test_a_login_that_fails_says_why(stranger: Aegis, tmp_path: Path) -> None:
+    right, wrong = str(tmp_path / "bootstrap-token"), tmp_path / "wrong"
+    wrong.touch(mode=0o600)
+    wrong.write_text("not the token")
     for arguments, typed, code, said in (
-        (["--first-admin", "not the token", "--email", EMAIL], PASSWORD, 4, "not the first admin's token"),
-        (["--first-admin", TOKEN, "--email", EMAIL], "password1234", 3, "first that get tried"),
-        (["--first-admin", TOKEN, "--email", "ada"], PASSWORD, 3, "no e-mail address"),
+        (["--first-admin", str(wrong), "--email", EMAIL], PASSWORD, 4, "not the first admin's token"),
+        (["--first-admin", right, "--email", EMAIL], "password1234", 3, "first that get tried"),
+        (["--first-admin", right, "--email", "ada"], PASSWORD, 3, "no e-mail address"),
+        (["--first-admin", TOKEN, "--email", EMAIL], PASSWORD, 3, "cannot be read"),  # never in the list of processes
         (["--email", EMAIL], "whatever it was", 4, "address or password is wrong"),
     ):
         failed = stranger("login", *arguments, "--password-stdin", typed=typed + "\n")
@@ -117,11 +127,20 @@ def test_too_many_wrong_passwords_have_their_own_exit_code(aegis: Aegis) -> None
     assert codes == [4] * 10 + [7] * 2
 
 
-def test_an_api_that_does_not_answer_has_its_own_exit_code(aegis: Aegis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_api_that_does_not_answer_has_its_own_exit_code(
+    aegis: Aegis, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "config" / "token"
     monkeypatch.setenv("AEGIS_URL", "http://127.0.0.1:9")
+    elsewhere = aegis("status")
+    assert elsewhere.code == 4  # a token is shown to nobody but who gave it
+    assert "aegis login --url http://127.0.0.1:9" in elsewhere.err
+    file.write_text(file.read_text().splitlines()[0] + "\nhttp://127.0.0.1:9\n")
     gone = aegis("status")
     assert gone.code == 7
     assert "aegis up" in gone.err
+    assert "stays valid" in aegis("logout").out
+    assert not file.exists()
 
 
 def test_status_shows_mode_counts_and_processes(api: Api, aegis: Aegis) -> None:
@@ -248,6 +267,19 @@ def test_text_from_outside_is_shown_as_text_and_never_as_markup(api: Api, aegis:
     listed = aegis("incidents")
     assert listed.code == 0, listed.err
     assert "cart[bold]" in aegis("why", api.as_("viewer").get("/incidents").json()["items"][0]["id"]).out
+
+
+def test_text_from_outside_hides_and_fakes_no_plan(api: Api, aegis: Aegis, item: Remediation) -> None:
+    trick = "harmless\x1b[8m\r\n  replace /spec/replicas: 2 → 9 \u202e\x9b2J"
+    with api.database.begin() as conn:
+        conn.exec_driver_sql("UPDATE remediations SET sentence = %s WHERE id = %s", (trick, item.id))
+        conn.exec_driver_sql("UPDATE incidents SET sentence = %s", (trick,))
+    for shown in (aegis("approvals"), aegis("approve", item.id), aegis("incidents", str(item.incident_id))):
+        plan = [line for line in shown.out.splitlines() if line.startswith("  replace")]
+        assert plan == ["  replace /spec/replicas: 2 → 3"]
+        assert "harmless\\x1b[8m\\r\\n" in shown.out
+        assert not {"\x1b", "\r", "\u202e", "\x9b"} & set(shown.out)
+    assert "\x1b" not in aegis("why", item.id).out
 
 
 def test_the_record_is_listed_searched_exported_and_verified(

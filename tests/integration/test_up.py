@@ -47,7 +47,7 @@ def test_everything_starts_answers_stops_and_finds_its_data_again(home: Path) ->
         assert first.process.returncode == 0
     assert not any(_alive(pid) for pid in parts.values())
     with up(home) as second:
-        token = re.search(r"--first-admin (\S+)", first.said)
+        token = re.search(r"one-time token (\S+),", first.said)
         assert token is not None
         assert token[1] in second.said  # nobody used it yet
         second.stop()

@@ -1,7 +1,7 @@
 """The command line's way to the API: one HTTP client with the saved token, problems turned back into our errors.
 
 `aegis login` writes token and address, a line each, into `AEGIS_TOKEN_FILE` (default ~/.config/aegis/token, mode 600).
-`AEGIS_URL` overrides the address; without either it is http://127.0.0.1:3000.
+`AEGIS_URL` names another address, and needs a login of its own; without either it is http://127.0.0.1:3000.
 """
 
 from __future__ import annotations
@@ -71,6 +71,15 @@ def _saved_url() -> str | None:
     return lines[1] if len(lines) > 1 else None
 
 
+def _refuse_elsewhere(url: str, token: str | None) -> None:
+    """A saved token is shown to nobody but the API that gave it."""
+    saved = None if token else _saved_url()
+    if saved is not None and saved.rstrip("/") != url:
+        raise Unauthenticated(
+            "token_elsewhere", f"the saved token is for {saved}.", hint=f"Run: aegis login --url {url}"
+        )
+
+
 class Api:
     """`with Api() as api: api.get("/state")`; raises the error family of `kit.errors`."""
 
@@ -78,6 +87,7 @@ class Api:
         self.url = (url or os.environ.get("AEGIS_URL") or _saved_url() or DEFAULT_URL).rstrip("/")
         headers = {"Accept": "application/json", "User-Agent": "aegis-cli"}
         if not anonymous:
+            _refuse_elsewhere(self.url, token)
             headers["Authorization"] = f"Bearer {token or self._saved_token()}"
         self._http = httpx2.Client(base_url=self.url, headers=headers, timeout=15.0, trust_env=False)
 

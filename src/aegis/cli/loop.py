@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import getpass
 import json
+import re
 import sys
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,12 +19,17 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from aegis.cli.client import Api, forget_token, save_token, segment
+from aegis.kit.errors import Unauthenticated, Unavailable
+from aegis.kit.settings import read_secret
 
 Json = Annotated[bool, typer.Option("--json", help="Print the API's JSON instead of a table.")]
 Reason = Annotated[str, typer.Option("--reason", "-r", help="Why; kept in the audit log.")]
 SEVERITY_STYLE = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan"}
 STATE_STYLE = {"resolved": "green", "mitigating": "yellow", "escalated": "bold red", "open": "red"}
 PIPED_WIDTH = 240
+LINE = 400
+# Escape sequences, line breaks and turned writing: they could show somebody another plan than the one they approve.
+UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 VERDICT_STYLE = {"helped": "green", "no_effect": "yellow", "harmed": "red", "inconclusive": "yellow"}
 
 
@@ -54,6 +61,19 @@ def _clock(text: str | None) -> str:
     return "–" if not text else datetime.fromisoformat(text).astimezone().strftime("%H:%M:%S")
 
 
+def _visible(found: Any) -> Any:
+    """An answer as a person may see it in a terminal: what would act on the terminal is spelt out instead."""
+    match found:
+        case str():
+            return UNSEEN.sub(lambda one: one[0].encode("unicode_escape").decode(), found)
+        case list():
+            return [_visible(item) for item in found]
+        case dict():
+            return {name: _visible(item) for name, item in found.items()}
+        case _:
+            return found
+
+
 def _plain(text: object) -> Text:
     """Text from alerts, logs and models is shown as text, never as markup."""
     return Text(str(text))
@@ -65,27 +85,40 @@ def login(
         str | None, typer.Option(help="The API; default AEGIS_URL, the last one, or http://127.0.0.1:3000.")
     ] = None,
     first_admin: Annotated[
-        str | None,
-        typer.Option("--first-admin", metavar="TOKEN", help="Create the first admin with this one-time token."),
+        Path | None,
+        typer.Option(
+            "--first-admin", metavar="FILE", help="Create the first admin with the one-time token in this file."
+        ),
     ] = None,
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from standard input.")
     ] = False,
 ) -> None:
     """Log in and save token and address for the other commands (30 days, `aegis logout` forgets them)."""
+    # From a file, because everybody on this machine can read what a command was called with.
+    token = None if first_admin is None else read_secret(first_admin, what="first admin's token").decode()
     who = email or typer.prompt("E-mail")
     password = sys.stdin.readline().rstrip("\n") if password_stdin else getpass.getpass("Password: ")
     with Api(url, anonymous=True) as api:
-        if first_admin:
-            api.post("/auth/bootstrap", {"token": first_admin, "email": who, "password": password})
+        if token is not None:
+            api.post("/auth/bootstrap", {"token": token, "email": who, "password": password})
         answer = api.post("/auth/tokens", {"email": who, "password": password, "name": "aegis-cli"})
         path = save_token(answer["token"], api.url)
         _out().print(f"Logged in at {api.url} as {who}; the token is in {path}.", markup=False)
 
 
 def logout() -> None:
-    """Forget the saved token on this machine."""
-    _out().print("Logged out." if forget_token() else "Nobody was logged in here.")
+    """End the saved token and forget it."""
+    said = "Logged out."
+    try:
+        with Api() as api:
+            api.post("/auth/logout", {})
+    except Unavailable:
+        said = f"Forgot the token, but {api.url} does not answer: it stays valid there until it runs out."
+    except Unauthenticated:
+        said = "Nobody was logged in here."
+    forget_token()
+    _out().print(said, markup=False)
 
 
 def status(as_json: Json = False) -> None:
@@ -95,7 +128,7 @@ def status(as_json: Json = False) -> None:
     if as_json:
         _print_json(state)
         return
-    out = _out()
+    out, state = _out(), _visible(state)
     if state["stopped"]:
         out.print(Text(f"STOPPED by {state['changed_by']}: {state['reason']}", style="bold red"))
     out.print(Text(f"mode {state['mode']}  epoch {state['epoch']}  Aegis {state['version']}"))
@@ -129,10 +162,10 @@ def incidents(
     with Api() as api:
         if incident_id is None:
             page = api.get("/incidents", state=state, namespace=namespace, limit=limit, cursor=cursor)
-            _print_json(page) if as_json else _incident_table(page, state)
+            _print_json(page) if as_json else _incident_table(_visible(page), state)
             return
         found = api.get(f"/incidents/{segment(incident_id)}")
-    _print_json(found) if as_json else _one_incident(found)
+    _print_json(found) if as_json else _one_incident(_visible(found))
 
 
 def _incident_table(page: dict[str, Any], state: str) -> None:
@@ -177,7 +210,7 @@ def _one_remediation(out: Console, item: dict[str, Any]) -> None:
     out.print(_plain(item["sentence"]))
     for change in (item["plan"] or {}).get("diff", []):
         line = f"  {change['op']} {change['path']}: {json.dumps(change.get('from'))} → {json.dumps(change.get('to'))}"
-        out.print(_plain(line[:400]))
+        out.print(_plain(line if len(line) <= LINE else f"{line[:LINE]} … (whole with --json)"))
     for refusal in item["refusals"]:
         out.print(Text(f"  refused ({refusal['code']}): {refusal['sentence']}", style="yellow"))
     if item["verdict"]:
@@ -203,13 +236,13 @@ def approvals(as_json: Json = False) -> None:
     out = _out()
     if not found["items"]:
         out.print("Nothing waits for approval.")
-    for item in found["items"]:
+    for item in _visible(found["items"]):
         _one_remediation(out, item)
 
 
 def _plan_shown(api: Api, remediation_id: str) -> dict[str, Any]:
     item: dict[str, Any] = api.get(f"/remediations/{segment(remediation_id)}")
-    _one_remediation(_out(), item)
+    _one_remediation(_out(), _visible(item))
     return item
 
 
@@ -246,7 +279,7 @@ def why(
     if as_json:
         _print_json(answer)
         return
-    out = _out()
+    out, answer = _out(), _visible(answer)
     out.print(Text(answer["sentence"], style="bold"))
     for link in answer["chain"]:
         out.print(_plain(f"  {_clock(link['at'])}  {link['stage']:<10} {link['sentence']}"))

@@ -359,8 +359,8 @@ def _welcome(home: Installation, databases: Databases, ports: Ports, *, sandbox:
     where = "" if ports.api == 3000 else f" --url {url}"
     lines = [f"\nAegis is up after {seconds:.1f} s: {url}\n"]
     if _nobody_yet(databases):
-        token = home.first_admin_token()
-        lines.append(f"Create the first admin there, or here with:\n  {aegis} login --first-admin {token}{where}\n")
+        lines.append(f"Create the first admin there, with the one-time token {home.first_admin_token()}, or here with:")
+        lines.append(f"  {aegis} login --first-admin {home.bootstrap_token}{where}\n")
     steps = [
         (f"{aegis} status", "what is going on"),
         (f"{aegis} incidents", "what was found"),
