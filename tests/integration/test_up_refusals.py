@@ -46,6 +46,14 @@ def test_a_directory_with_other_files_is_never_used_or_wiped(tmp_path: Path) -> 
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
+def test_a_directory_that_others_may_change_is_refused(tmp_path: Path) -> None:
+    home = tmp_path / "data"
+    home.mkdir()
+    home.chmod(0o777)
+    _one_sentence(up("--data-dir", home), "by others than you")
+    assert list(home.iterdir()) == []
+
+
 def test_half_a_real_cluster_is_refused(tmp_path: Path) -> None:
     done = up("--data-dir", tmp_path / "data", "--prometheus", "http://127.0.0.1:9090")
     _one_sentence(done, "--kubeconfig and --namespaces")

@@ -55,9 +55,10 @@ class Installation:
         return self.root / "bootstrap-token"
 
     def take(self) -> None:
-        """Make the directory and lock it; raises `Invalid` when it cannot be written or holds something else."""
+        """Make the directory and lock it; raises `Invalid` when it is somebody else's or holds something else."""
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
+            self._refuse_shared()
             self._refuse_foreign()
             self._lock = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self._lock_it()
@@ -95,6 +96,13 @@ class Installation:
             with os.fdopen(descriptor, "w") as file:
                 file.write(secrets.token_urlsafe(24) + "\n")
         return self.bootstrap_token.read_text().strip()
+
+    def _refuse_shared(self) -> None:
+        """Whoever may rename files here may put their own keys in the place of ours."""
+        held = self.root.stat()
+        if held.st_uid not in (0, os.geteuid()) or held.st_mode & 0o002:
+            hint = "Choose another place with --data-dir."
+            raise Invalid("data_dir_shared", f"{self.root} can be changed by others than you.", hint=hint)
 
     def _refuse_foreign(self) -> None:
         held = {path.name for path in self.root.iterdir()}
