@@ -24,7 +24,7 @@ from aegis.incidents.features import features
 from aegis.kit.clock import Clock, to_epoch
 from aegis.kit.errors import AegisError, Conflict
 from aegis.telemetry.catalogue import CONTEXT, NAMES, SIGNALS
-from aegis.telemetry.prometheus import PrometheusSource
+from aegis.telemetry.prometheus import Batch, PrometheusSource
 
 log = structlog.get_logger()
 WARM_SECONDS = 1800.0
@@ -105,13 +105,16 @@ class Watch:
             known = self._namespaces[name] = Namespace(newest)
             missed = round(WARM_SECONDS / step)
         batch = self.source.range(name, newest - (missed - 1) * step, newest)
+        # Many may appear at once, as a new namespace does: their past is one question too.
+        appeared = missed == 1 and not batch.workloads.keys() <= known.workloads.keys()
+        past = self._past(name, newest) if appeared else None
         for workload, matrix in batch.workloads.items():
             entity = f"deployment/{name}/{workload}"
             watched = known.workloads.get(workload)
             if watched is None:
                 watched = known.workloads[workload] = self._new(entity)
-                if missed == 1:
-                    self._warm(watched, name, workload, newest)
+                if past is not None:
+                    _warm(watched, past, workload)
             for time, row in zip(batch.times, matrix, strict=True):
                 watched.step(float(time), row)
         known.last = newest
@@ -122,14 +125,9 @@ class Watch:
             return Watched(Monitor.untrained(NAMES, self.source.interval, self._settings), None)
         return Watched(Monitor(model), model.version)
 
-    def _warm(self, watched: Watched, namespace: str, workload: str, newest: float) -> None:
-        """The past of one workload whose model changed or that has just appeared."""
-        step = self.source.interval
-        batch = self.source.range(namespace, newest - WARM_SECONDS, newest - step)
-        matrix = batch.workloads.get(workload)
-        if matrix is not None:
-            for time, row in zip(batch.times, matrix, strict=True):
-                watched.step(float(time), row)
+    def _past(self, namespace: str, newest: float) -> Batch:
+        """What a monitor warms up with: the samples before the newest one."""
+        return self.source.range(namespace, newest - WARM_SECONDS, newest - self.source.interval)
 
     # --- answers -------------------------------------------------------------------------------------------------
 
@@ -277,7 +275,7 @@ class Watch:
             known = self._namespaces.get(namespace)
             if known is not None and name in known.workloads:
                 fresh = self._new(entity)
-                self._warm(fresh, namespace, name, known.last + self.source.interval)
+                _warm(fresh, self._past(namespace, known.last + self.source.interval), name)
                 known.workloads[name] = fresh
 
     def _train_when_ready(self, namespaces: Sequence[str], newest: float) -> None:
@@ -299,6 +297,14 @@ class Watch:
                 self.train(namespaces, TRAIN_SECONDS, untrained)
         except AegisError as error:
             log.warning("training:not_started", code=error.code, detail=error.message)
+
+
+def _warm(watched: Watched, past: Batch, workload: str) -> None:
+    """The past of a workload whose model changed or that has just appeared."""
+    matrix = past.workloads.get(workload)
+    if matrix is not None:
+        for time, row in zip(past.times, matrix, strict=True):
+            watched.step(float(time), row)
 
 
 def _evidence(reading: Reading, values: Floats) -> list[dict[str, Any]]:
