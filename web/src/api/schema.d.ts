@@ -155,7 +155,7 @@ export interface paths {
         get?: never;
         /**
          * Set Disabled
-         * @description Lock somebody out at once, tokens too, or let them in again.
+         * @description Lock somebody out at once and end their tokens, or let them log in again.
          */
         put: operations["set_disabled_api_v1_users__email__disabled_put"];
         post?: never;
