@@ -1,4 +1,4 @@
-"""Attack 7: huge, chunked, compressed, deep and slow bodies: refused early, and others are served meanwhile."""
+"""Attack 7: huge, chunked, compressed, deep and slow bodies and heads: refused early, others are served meanwhile."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import pytest
 from tests.attack.support_attack import attacked, world
 from tests.integration.support_executor import ExecutorWorld
+
+from aegis.kit import serving
 
 __all__ = ["attacked", "world"]
 pytestmark = pytest.mark.integration
@@ -64,3 +66,47 @@ def test_slow_senders_do_not_keep_others_from_being_served(world: ExecutorWorld)
     finally:
         for connection in slow:
             connection.close()
+
+
+def answered(world: ExecutorWorld, head: bytes, more: bytes) -> bytes:
+    """What comes back while `more` is sent over and over, for at most 64 MiB, until the connection ends."""
+    with socket.create_connection((world.server.host, world.server.port), timeout=30) as connection:
+        try:
+            connection.sendall(head)
+            for _ in range(64 * MEBIBYTE // max(1, len(more)) if more else 0):
+                connection.sendall(more)
+            return connection.recv(4096)
+        except ConnectionError:
+            return b""
+
+
+@pytest.mark.parametrize(
+    ("head", "more"),
+    [
+        (b"GET /health/ping HTTP/1.1\r\nHost: localhost\r\nX: ", b"x" * MEBIBYTE),
+        (b"GET /health/ping HTTP/1.1\r\nHost: localhost\r\n", b"X: y\r\n" * 100_000),
+        (b"GET /", b"x" * MEBIBYTE),
+        (b"POST /v1/actions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"x" * MEBIBYTE),
+        (
+            b"POST /v1/actions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n",
+            b"X: y\r\n" * 100_000,
+        ),
+    ],
+    ids=["value", "headers", "path", "chunk extension", "trailers"],
+)
+def test_a_head_without_end_is_cut_off(world: ExecutorWorld, head: bytes, more: bytes) -> None:
+    assert b" 200 " not in answered(world, head, more)
+    assert world.http.get(f"{world.server.url}/health/ping").status_code == 200
+
+
+def test_a_head_that_does_not_come_is_not_waited_for(world: ExecutorWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "HEAD_SECONDS", 0.3)
+    for head in (b"", b"GET /health/ping HTTP/1.1\r\nHost: localhost\r\n"):
+        assert answered(world, head, b"") == b""
+    asked = b"GET /health/ping HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    assert b" 200 " in answered(world, asked, b"")
+    with socket.create_connection((world.server.host, world.server.port), timeout=30) as connection:
+        connection.sendall(asked)
+        assert b" 200 " in connection.recv(4096)
+        connection.sendall(asked[:10])  # a second one on the same connection
+        assert connection.recv(4096) == b""

@@ -20,6 +20,7 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from aegis.kit.errors import Unavailable
 
@@ -30,6 +31,8 @@ Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 GRACE_SECONDS = 10
+HEAD_BYTES, HEAD_SECONDS = 64 * 1024, 15.0
+FRAMING = 9  # bytes of one that is sent as a chunk of its own
 
 
 class BodyLimit:
@@ -183,6 +186,42 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+class _Patience(HttpToolsProtocol):
+    """HTTP whose heads, trailers and chunk extensions end: within `HEAD_BYTES`, and heads within `HEAD_SECONDS`.
+
+    httptools takes any number of bytes and waits for ever; whoever sends such a thing finds the connection closed.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        self._surplus = 0  # bytes of this request that are no body
+        self._deadline = self.loop.call_later(HEAD_SECONDS, transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        self._surplus += len(data)
+        super().data_received(data)
+        if self._surplus > HEAD_BYTES:
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._deadline.cancel()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        self._surplus = 0
+        if self._deadline.cancelled():
+            self._deadline = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._deadline.cancel()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._surplus -= FRAMING * len(body)
+        super().on_body(body)
+
+
 def _server(
     app: Any, tls: Tls | None, on_leave: Callable[[], None] | None, names: Collection[str] = ()
 ) -> uvicorn.Server:
@@ -197,7 +236,7 @@ def _server(
         date_header=True,
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
-        h11_max_incomplete_event_size=64 * 1024,
+        http=_Patience,
         ws_max_size=64 * 1024,
         lifespan="on",
     )
