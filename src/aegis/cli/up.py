@@ -10,7 +10,6 @@ import ctypes
 import http.client
 import importlib
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -123,6 +122,7 @@ def up(
 
 def _run(home: Installation, databases: Databases, ports: Ports, real: Cluster | None, started: float) -> None:
     from aegis.cli.supervise import Interrupted, Supervisor
+    from aegis.cli.welcome import welcome
     from aegis.storage.migrate import upgrade
 
     upgrade(databases.control)
@@ -137,7 +137,15 @@ def _run(home: Installation, databases: Databases, ports: Ports, real: Cluster |
     supervisor.block_signals()
     try:
         supervisor.start()
-        _welcome(home, databases, ports, sandbox=real is None, seconds=time.monotonic() - started)
+        _say(
+            welcome(
+                home,
+                api=f"http://{HOST}:{ports.api}",
+                sandbox=f"http://{HOST}:{ports.metrics}" if real is None else None,
+                nobody_yet=_nobody_yet(databases),
+                seconds=time.monotonic() - started,
+            )
+        )
         supervisor.watch(partial(_mind_database, databases))
     except Interrupted:
         _say("Interrupted while starting.")
@@ -351,37 +359,6 @@ def _answers(port: int) -> bool:
         return False
     finally:
         connection.close()
-
-
-def _welcome(home: Installation, databases: Databases, ports: Ports, *, sandbox: bool, seconds: float) -> None:
-    url = f"http://{HOST}:{ports.api}"
-    aegis = _command()
-    where = "" if ports.api == 3000 else f" --url {url}"
-    lines = [f"\nAegis is up after {seconds:.1f} s: {url}\n"]
-    if _nobody_yet(databases):
-        lines.append(f"Create the first admin there, with the one-time token {home.first_admin_token()}, or here with:")
-        lines.append(f"  {aegis} login --first-admin {home.bootstrap_token}{where}\n")
-    steps = [
-        (f"{aegis} status", "what is going on"),
-        (f"{aegis} incidents", "what was found"),
-        (f"{aegis} approvals", "what waits for you"),
-    ]
-    if sandbox:
-        address = "" if ports.metrics == 9490 else f" --url http://{HOST}:{ports.metrics}"
-        steps.insert(0, (f"{aegis} sandbox fault start error_burst{address}", "break something, then watch the page"))
-        steps.append((f"kubectl --kubeconfig {home.sandbox / 'kubeconfig'} get pods -A", "the simulated cluster"))
-    lines.append("Try next, in another terminal:")
-    lines += [f"  {command}\n      {effect}" for command, effect in steps]
-    lines.append(f"\nLogs: {home.logs}    Stop: Ctrl-C\n")
-    _say("\n".join(lines))
-
-
-def _command() -> str:
-    """How this program is called from where the person stands: by its name only where that finds this very one."""
-    mine, found = Path(sys.argv[0]), shutil.which("aegis")
-    if found is not None and mine.exists() and Path(found).samefile(mine):
-        return "aegis"
-    return str(mine) if mine.exists() else "aegis"
 
 
 def _nobody_yet(databases: Databases) -> bool:
