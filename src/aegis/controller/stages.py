@@ -1,6 +1,7 @@
 """The closed loop, top to bottom: what happens to a remediation in each state, one stage, one transaction each.
 
-sense → detect → diagnose → recommend    `sense.py`, once per new sample, ends with a proposal
+sense → detect                           `sense.py`, once per new sample, and `alerted.py`
+diagnose → recommend                     `recommend.py`, for each that is abnormal; ends with a proposal
 decide → approve                         policy, guards and budgets say no, ask a person, or say yes
 act                                      intent recorded, ticket minted, executor called, outcome read back
 verify                                   HELPED, NO_EFFECT, HARMED or INCONCLUSIVE from samples alone
