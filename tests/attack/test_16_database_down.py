@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.integration.support_loop import Story, bring_up, small, take_down, wired
+from tests.integration.support_loop import Story, small
+from tests.integration.support_wire import bring_up, take_down, wired
 
 from aegis.controller.reconcile import advance
 from aegis.kit.errors import Unavailable

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from tests.integration.support_loop import Held, Story, Wire, small, wired
+from tests.integration.support_loop import Story, small
+from tests.integration.support_wire import Held, Wire, wired
 
 from aegis.controller.reconcile import advance
 from aegis.kit.ids import Ids

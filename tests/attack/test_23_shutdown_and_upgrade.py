@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import inspect
 from sqlalchemy.exc import ProgrammingError
-from tests.integration.support_loop import Held, Story, small, wired
+from tests.integration.support_loop import Story, small
+from tests.integration.support_wire import Held, wired
 
 from aegis.controller.process import run_threads
 from aegis.storage import migrate, safety

@@ -6,7 +6,8 @@ import itertools
 from datetime import timedelta
 
 import pytest
-from tests.integration.support_loop import CRASHING, THROTTLED, Story, jobs, small, tale, under_weather
+from tests.integration.support_loop import CRASHING, THROTTLED, Story, jobs, small, tale
+from tests.integration.support_wire import under_weather
 
 from aegis.controller.alerted import MAX_TOLD
 from aegis.controller.engine import EngineClient

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.integration.support_loop import Story, Wire, small, wired
+from tests.integration.support_loop import Story, small
+from tests.integration.support_wire import Wire, wired
 
 from aegis.sandbox.kube.weather import Storm
 from aegis.storage import processes

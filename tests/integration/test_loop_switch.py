@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 
 import pytest
-from tests.integration.support_loop import Held, Story, jobs, tale, wired
+from tests.integration.support_loop import Story, jobs, tale
+from tests.integration.support_wire import Held, wired
 
 from aegis.controller.reconcile import advance
 from aegis.storage import safety

@@ -6,15 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from tests.integration.support_loop import (
-    BRIEF,
-    RESTART,
-    Story,
-    a_plan,
-    models,
-    story,
-    under_weather,
-)
+from tests.integration.support_loop import BRIEF, RESTART, Story, a_plan, models, story
+from tests.integration.support_wire import under_weather
 
 from aegis.controller.loop import Timing
 from aegis.storage.embedded import EmbeddedPostgres
