@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from aegis.api.access import doorkeeper_of, public
 from aegis.api.deps import V1, Deps
+from aegis.api.peer import address_of
 from aegis.api.route import Body
 from aegis.audit.entry import Entry
 from aegis.identity import credentials
@@ -86,7 +87,7 @@ class _Door:
 
     def count(self, email: str, request: Request) -> Attempt:
         """Count the attempt; raises `TooManyAttempts`, or `Unavailable` when it cannot be counted."""
-        attempt = Attempt(email, request.client.host if request.client else "unknown")
+        attempt = Attempt(email, address_of(request, self.deps.proxies))
         with self.deps.database.begin() as conn:
             refused = attempts.count(conn, attempt, now=self.deps.clock.now())
         if refused is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from aegis.api.peer import Networks
 from aegis.identity.passwords import Passwords
 from aegis.kit.clock import Clock
 from aegis.kit.ids import Ids
@@ -16,7 +17,10 @@ STATIC = Path(__file__).with_name("static")
 
 @dataclass(frozen=True, slots=True)
 class Deps:
-    """`public_url` is empty where browsers reach this process directly; `static` is where the UI build lies."""
+    """`public_url` is empty where browsers reach this process directly; `static` is where the UI build lies.
+
+    `proxies` are believed when they say for which address they ask.
+    """
 
     database: Database
     clock: Clock
@@ -25,6 +29,7 @@ class Deps:
     audit_vkey: str
     bootstrap_token_file: Path | None = None
     public_url: str = ""
+    proxies: Networks = ()
     sandbox: bool = False
     static: Path = STATIC
     passwords: Passwords = field(default_factory=Passwords)

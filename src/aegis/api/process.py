@@ -13,6 +13,7 @@ import structlog
 
 from aegis.api.app import CONNECTIONS, create_app
 from aegis.api.deps import Deps
+from aegis.api.peer import networks
 from aegis.api.settings import ApiSettings
 from aegis.kit.clock import SystemClock
 from aegis.kit.errors import Invalid
@@ -45,6 +46,7 @@ def run(settings: ApiSettings) -> None:
         audit_vkey=vkey,
         bootstrap_token_file=settings.bootstrap_token_file,
         public_url=settings.public_url,
+        proxies=networks(settings.trusted_proxies),
         sandbox=settings.sandbox,
     )
     app = create_app(deps)

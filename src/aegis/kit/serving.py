@@ -111,7 +111,7 @@ class LocalNames:
 
     def _known(self, host: str) -> bool:
         name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-        return name in self.names or _is_address(name)
+        return name in self.names or is_address(name)
 
 
 def _hosts(scope: Scope) -> list[str]:
@@ -120,10 +120,10 @@ def _hosts(scope: Scope) -> list[str]:
 
 def _over_loopback(scope: Scope) -> bool:
     host, _ = scope.get("server") or ("", None)  # where the request arrived
-    return _is_address(host) and ip_address(host).is_loopback
+    return is_address(host) and ip_address(host).is_loopback
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
     try:
         ip_address(text)
     except ValueError:

@@ -36,6 +36,12 @@ def test_a_public_url_is_kept_in_one_spelling() -> None:
     assert settings(public_url="https://Aegis.Example.org/").public_url == "https://aegis.example.org"
 
 
+def test_proxies_are_addresses_or_networks() -> None:
+    assert settings(trusted_proxies="10.0.0.0/8, 192.0.2.7").trusted_proxies
+    with pytest.raises(Invalid, match="AEGIS_TRUSTED_PROXIES"):
+        settings(trusted_proxies="proxy.example.org")
+
+
 def test_a_misspelt_setting_refuses_to_start() -> None:
     with pytest.raises(Invalid, match="AEGIS_SANDBOXX"):
         ApiSettings.read({"AEGIS_SANDBOXX": "1"}, audit_public_key_file=Path("audit.vkey"))
