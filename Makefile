@@ -12,7 +12,8 @@ OTHER_PYTHONS = $(filter-out $(shell $(BIN)/python -c 'import sys; print("%d.%d"
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_FLAGS := -qq --disable-pip-version-check --no-input
-WORKERS ?= 2
+# More than there are cores: the loops and browsers under test wait for time to pass.
+WORKERS ?= 3
 UI_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print 2>/dev/null)
 UP_FLAGS ?=
 
@@ -25,7 +26,7 @@ up: $(VENV)/.runtime src/aegis/api/static/index.html ## Install into .venv and s
 	@exec $(BIN)/aegis up $(UP_FLAGS)
 
 test: $(VENV)/.dev src/aegis/api/static/index.html check ui-test python-tests ## Check style, types and imports; run every test
-	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile tests
+	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests
 
 bench: $(VENV)/.dev ## Run the quick benchmarks; each prints a table
 	@failed=0; for file in $(filter-out benchmarks/vus.py,$(wildcard benchmarks/*.py)); do \

@@ -19,6 +19,25 @@ from aegis.storage.embedded import EmbeddedPostgres
 settings.register_profile("aegis", deadline=None)
 settings.load_profile("aegis")
 
+# Files that take a minute or more, longest first: begun last, one of them would keep a worker busy alone at the end.
+LONGEST = (
+    "test_real_loop",
+    "test_crash_matrix",
+    "test_crash_matrix_processes",
+    "test_demo",
+    "test_crash_matrix_executor",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, then integration, attacks and browser before the quick unit tests."""
+    items.sort(key=lambda item: _turn(item.path))
+
+
+def _turn(path: Path) -> tuple[int, bool]:
+    place = LONGEST.index(path.stem) if path.stem in LONGEST else len(LONGEST)
+    return place, "unit" in path.parts
+
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
