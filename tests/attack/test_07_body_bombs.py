@@ -107,6 +107,9 @@ def test_a_head_that_does_not_come_is_not_waited_for(world: ExecutorWorld, monke
     assert b" 200 " in answered(world, asked, b"")
     with socket.create_connection((world.server.host, world.server.port), timeout=30) as connection:
         connection.sendall(asked)
-        assert b" 200 " in connection.recv(4096)
+        answer = b""
+        while not answer.endswith(b"}"):  # head and body may come one after the other
+            answer += connection.recv(4096)
+        assert b" 200 " in answer
         connection.sendall(asked[:10])  # a second one on the same connection
         assert connection.recv(4096) == b""

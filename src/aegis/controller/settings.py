@@ -23,7 +23,7 @@ class ControllerSettings(Settings):
     decision_key_file: Path
     audit_key_file: Path
     witness_file: Path | None = None
-    poll_seconds: float = Field(default=0.4, gt=0, le=60)
+    poll_seconds: float = Field(default=0.7, gt=0, le=60)
     quiet_seconds: int = Field(default=120, ge=10)
 
     def watched(self) -> tuple[str, ...]:
