@@ -171,12 +171,6 @@ def get(conn: Connection, incident_id: str) -> Incident | None:
     return None if row is None else _incident(row)
 
 
-def open_ones(conn: Connection) -> list[Incident]:
-    """Everything not closed, oldest first."""
-    statement = select(incidents).where(incidents.c.closed_at.is_(None)).order_by(incidents.c.opened_at, incidents.c.id)
-    return [_incident(row) for row in conn.execute(statement)]
-
-
 def page(
     conn: Connection,
     *,

@@ -454,8 +454,3 @@ def page(conn: Connection, *, state: str | None, limit: int, before: tuple[datet
         earlier = remediations.c.proposed_at < at
         statement = statement.where(or_(earlier, and_(remediations.c.proposed_at == at, remediations.c.id < last_id)))
     return [_remediation(row) for row in conn.execute(statement)]
-
-
-def next_due(conn: Connection) -> datetime | None:
-    """When the next stage is due, for the controller's sleep."""
-    return conn.execute(select(func.min(remediations.c.due_at))).scalar_one_or_none()
