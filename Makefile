@@ -28,7 +28,7 @@ up: $(VENV)/.runtime src/aegis/api/static/index.html ## Install into .venv and s
 test: $(VENV)/.dev src/aegis/api/static/index.html check ui-test python-tests ## Check style, types and imports; run every test
 	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests
 
-bench: $(VENV)/.dev ## Run the quick benchmarks; each prints a table
+bench: $(VENV)/.bench ## Run the quick benchmarks; each prints a table
 	@failed=0; for file in $(filter-out benchmarks/vus.py,$(wildcard benchmarks/*.py)); do \
 	  echo "== $$file"; $(BIN)/python $$file --quick || failed=1; \
 	done; exit $$failed
@@ -43,7 +43,8 @@ lock: pyproject.toml ## Write the hashed lock files anew
 	compile() { .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url "$$@"; }; \
 	compile pyproject.toml --extra dev --output-file requirements/dev.txt; \
 	compile pyproject.toml --constraint requirements/dev.txt --output-file requirements/runtime.txt; \
-	compile requirements/build.in --constraint requirements/dev.txt --output-file requirements/build.txt
+	compile requirements/build.in --constraint requirements/dev.txt --output-file requirements/build.txt; \
+	compile pyproject.toml --extra bench --constraint requirements/dev.txt --output-file requirements/bench.txt
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
@@ -76,6 +77,10 @@ $(VENV)/.runtime: requirements/runtime.txt requirements/build.txt pyproject.toml
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 	@$(BIN)/pip install $(PIP_FLAGS) --require-hashes --no-deps -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.bench: requirements/bench.txt $(VENV)/.dev
+	@$(BIN)/pip install $(PIP_FLAGS) --require-hashes --no-deps -r requirements/bench.txt
 	@touch $@
 
 .venv-%/.dev: requirements/dev.txt pyproject.toml
