@@ -130,7 +130,8 @@ def objection(conn: Connection, item: Remediation, word: Word) -> AegisError | N
 
 def _asked(item: Remediation) -> list[list[str]]:
     """The roles of which policy wants one, once for each obligation; a word of others would only be in their way."""
-    return [duty["from_roles"] for duty in (item.decision or {}).get("obligations", [])]
+    duties = (item.decision or {}).get("obligations", [])
+    return [duty["from_roles"] for duty in duties if duty["type"] == "require_approval"]
 
 
 def _settled(item: Remediation, said: list[Approval]) -> bool:

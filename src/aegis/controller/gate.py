@@ -14,7 +14,7 @@ from typing import Any
 from aegis.actions.plan import Plan, plan_digest
 from aegis.controller.loop import Loop
 from aegis.kit.errors import Conflict, Invalid
-from aegis.policy.evaluate import ApprovalNeeded, Decision
+from aegis.policy.decision import ApprovalNeeded, Decision, refusal
 from aegis.policy.request import Request
 from aegis.remediation import budgets, guards
 from aegis.remediation.guards import Facts, Reason, Refusal
@@ -89,7 +89,7 @@ def _decision(loop: Loop, conn: Connection, request: Request) -> Decision:
         return loop.policies.current(conn).evaluate(request)
     except (Invalid, Conflict) as error:
         why = f"the policies cannot be read: {error.message}"
-        return Decision("deny", "deny_on_error", why, (), None, (error.message,), None, (), bundle="")
+        return refusal("deny_on_error", why, errors=(error.message,))
 
 
 def _roles(conn: Connection, item: Remediation) -> tuple[str, ...]:
@@ -233,5 +233,6 @@ def approvers(conn: Connection, item: Remediation) -> tuple[str, ...]:
 def _asked_for(item: Remediation) -> ApprovalNeeded | None:
     """The approval that the stored decision obliges to."""
     for duty in (item.decision or {}).get("obligations", []):
-        return ApprovalNeeded(duty["count"], tuple(duty["from_roles"]), None)
+        if duty["type"] == "require_approval":
+            return ApprovalNeeded(duty["count"], tuple(duty["from_roles"]), None)
     return None

@@ -28,7 +28,7 @@ def compile_bundle(documents: Iterable[dict[str, Any] | Policy]) -> Bundle:
     by_action: dict[str, list[Policy]] = defaultdict(list)
     content = hashlib.sha256(DOMAIN)
     for name in sorted(policies):
-        content.update(policies[name].model_dump_json(by_alias=True, exclude_none=True).encode() + b"\n")
+        content.update(policies[name].canonical() + b"\n")
         for action in sorted(set(policies[name].actions)):
             by_action[action].append(policies[name])
-    return Bundle(content.hexdigest(), {action: tuple(found) for action, found in by_action.items()})
+    return Bundle(content.hexdigest(), policies, {action: tuple(found) for action, found in by_action.items()})

@@ -12,74 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Any, Literal
 
+from aegis.policy import obligations
 from aegis.policy.conditions import CannotEvaluate, holds
-from aegis.policy.documents import Condition, Policy, RequireApproval, duration
+from aegis.policy.decision import ApprovalNeeded, Code, Decision, Effect, Matched, Obliged
+from aegis.policy.documents import Condition, Policy
+from aegis.policy.patterns import matches
 from aegis.policy.request import Request
-
-Code = Literal["allow", "explicit_deny", "deny_on_error", "default_deny"]
-
-
-@dataclass(frozen=True, slots=True)
-class Matched:
-    """A policy that mattered, and the rule in it that decided."""
-
-    id: str
-    effect: str
-    rule: str
-
-    def document(self) -> dict[str, str]:
-        return {"id": self.id, "effect": self.effect, "rule": self.rule}
-
-
-@dataclass(frozen=True, slots=True)
-class ApprovalNeeded:
-    """The strictest approval obligation of all matching ALLOWs; `within` None means the default time."""
-
-    count: int
-    roles: tuple[str, ...]
-    within: timedelta | None
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """`effect` is allow or deny; `sentence` is for people, `code` for machines, `bundle` names the policy set."""
-
-    effect: Literal["allow", "deny"]
-    code: Code
-    sentence: str
-    policies: tuple[Matched, ...]
-    approval: ApprovalNeeded | None
-    errors: tuple[str, ...]
-    nearest: str | None
-    shadow: tuple[Matched, ...]
-    bundle: str
-
-    def document(self) -> dict[str, Any]:
-        """The JSON form that is stored, shown and audited."""
-        approval = None
-        if self.approval is not None:
-            within = self.approval.within
-            seconds = None if within is None else round(within.total_seconds())
-            approval = {
-                "type": "require_approval",
-                "count": self.approval.count,
-                "from_roles": list(self.approval.roles),
-                "within_seconds": seconds,
-            }
-        return {
-            "effect": self.effect,
-            "code": self.code,
-            "sentence": self.sentence,
-            "policies": [one.document() for one in self.policies],
-            "obligations": [approval] if approval else [],
-            "errors": list(self.errors),
-            "nearest": self.nearest,
-            "shadow": [one.document() for one in self.shadow],
-            "bundle": self.bundle,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +26,7 @@ class Bundle:
     """Compiled policies by action (`*` for every action); `digest` is the content hash of all of them."""
 
     digest: str
+    policies: Mapping[str, Policy] = field(repr=False)
     by_action: Mapping[str, tuple[Policy, ...]] = field(repr=False)
 
     def evaluate(self, request: Request) -> Decision:
@@ -96,7 +36,10 @@ class Bundle:
         shadow: list[Matched] = []
         errors: list[str] = []
         nearest: str | None = None
-        for policy in (*self.by_action.get(request.action, ()), *self.by_action.get("*", ())):
+        anything = (
+            self.by_action.get("*", ()) if ":" not in request.action or request.resource.startswith("api/") else ()
+        )
+        for policy in {one.id: one for one in (*self.by_action.get(request.action, ()), *anything)}.values():
             if not _applies_to(policy, request):
                 continue
             outcome = _outcome(policy, request)
@@ -116,19 +59,8 @@ class Bundle:
 
 
 def _applies_to(policy: Policy, request: Request) -> bool:
-    return not set(policy.principals.roles).isdisjoint(request.roles) and any(
+    return not {*policy.principals.roles}.isdisjoint(("*", *request.roles)) and any(
         matches(pattern, request.resource) for pattern in policy.resources
-    )
-
-
-def matches(pattern: str, resource: str) -> bool:
-    """Segment by segment; `*` is one whole segment, as the last segment a whole tail, at a segment's end its rest."""
-    wanted, given = pattern.split("/"), resource.split("/")
-    if len(wanted) > len(given) or (len(wanted) < len(given) and wanted[-1] != "*"):
-        return False
-    return all(
-        part == "*" or part == have or (part.endswith("*") and have.startswith(part[:-1]))
-        for part, have in zip(wanted, given, strict=False)
     )
 
 
@@ -171,8 +103,8 @@ def _decide(
     nearest: str | None,
 ) -> Decision:
     what = f"{request.action} on {request.resource}"
-    effect: Literal["allow", "deny"] = "deny"
-    approval: ApprovalNeeded | None = None
+    effect: Effect = "deny"
+    duties: tuple[Obliged, ...] = ()
     matched: tuple[Matched, ...] = tuple(Matched(one.id, "DENY", why or "its conditions hold") for one, why in denies)
     if denies:
         policy, why = next(((one, why) for one, why in denies if not why), denies[0])
@@ -182,7 +114,7 @@ def _decide(
     elif allows:
         effect, code = "allow", "allow"
         matched = tuple(Matched(one.id, "ALLOW", "its conditions hold") for one in allows)
-        approval = _strictest(allows)
+        duties = obligations.merged(allows)
         sentence = f"policy {', '.join(one.id for one in allows)} allows {what}"
     else:
         code = "default_deny"
@@ -192,18 +124,13 @@ def _decide(
         code=code,
         sentence=sentence,
         policies=matched,
-        approval=approval,
+        approval=next(
+            (one for one in duties if isinstance(one, ApprovalNeeded) and one.fulfillment == "required"), None
+        ),
+        obligations=duties,
+        limits=obligations.limits(allows) if effect == "allow" else (),
         errors=tuple(errors),
         nearest=None if effect == "allow" else nearest,
         shadow=tuple(shadow),
         bundle=digest,
     )
-
-
-def _strictest(allows: Sequence[Policy]) -> ApprovalNeeded | None:
-    needs = [one.with_ for policy in allows for one in policy.obligations if isinstance(one, RequireApproval)]
-    if not needs:
-        return None
-    roles = set(needs[0].from_roles).intersection(*(need.from_roles for need in needs))
-    times = [duration(need.within) for need in needs if need.within]
-    return ApprovalNeeded(max(need.count for need in needs), tuple(sorted(roles)), min(times, default=None))

@@ -1,14 +1,29 @@
 """What policy is asked: who wants to do what to which resource, with facts that Aegis itself filled in.
 
-Built by the controller and the API, never parsed from a caller's JSON except in a simulation; `now` is the server's.
+Built by the controller and the API, or parsed at the border by `parse_request`; `now` is always the server's, and
+`change` comes from current and desired state, never from a caller. `facts` is the form that is stored and replayed.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
+
+from aegis.kit.errors import Invalid
+from aegis.policy import bounds
+
+MAX_ROLES = 64
+MAX_FACTS = 512
+MAX_FACT_DEPTH = 10
+MAX_FACT_TEXT = 4096
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?", re.ASCII)
+_ACTION = re.compile(r"[a-z][a-z_]{0,62}(?::[a-z_]{1,63})?", re.ASCII)
+_RESOURCE = re.compile(r"[!-.0-~]{1,253}(?:/[!-.0-~]{1,253}){0,15}", re.ASCII)
+_REQUIRED = ("principal", "action", "resource")
+_FACTS = ("metadata", "context", "change")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +38,98 @@ class Request:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     context: Mapping[str, Any] = field(default_factory=dict)
     change: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def facts(self) -> dict[str, Any]:
+        """Everything a decision depends on, as JSON; `from_facts` gives an equal request."""
+        return {
+            "principal": {"id": self.principal_id, "roles": list(self.roles)},
+            "action": self.action,
+            "resource": self.resource,
+            "now": self.now.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+            "metadata": dict(self.metadata),
+            "context": dict(self.context),
+            "change": {name: dict(step) for name, step in self.change.items()},
+        }
+
+
+def from_facts(facts: Mapping[str, Any]) -> Request:
+    """The request that was stored; raises `Invalid` where a fact is missing or unreadable."""
+    document = dict(facts)
+    moment = document.pop("now", None)
+    if not isinstance(moment, str):
+        raise Invalid("request_invalid", "the time of the decision is missing", field="/now")
+    try:
+        now = datetime.fromisoformat(moment)
+    except ValueError:
+        raise Invalid("request_invalid", "the time is not RFC 3339", field="/now") from None
+    return parse_request(document, now=now, simulation=True)
+
+
+def parse_request(document: Any, *, now: datetime, simulation: bool = False) -> Request:
+    """The request in an already strictly parsed document; raises `Invalid` with the field.
+
+    Only a simulation (a test, a replay, a draft) may bring its own `change`: it decides nothing that happens.
+    """
+    if not isinstance(document, dict):
+        raise Invalid("request_invalid", "a request is an object", field="/")
+    for name in document:
+        if name not in _REQUIRED and name not in _FACTS:
+            raise Invalid("request_invalid", "not a part of a request", field=bounds.pointer([name]))
+    if "change" in document and not simulation:
+        raise Invalid(
+            "request_invalid", "what changes is read from the cluster, never taken from a caller", field="/change"
+        )
+    bounds.check(document, depth=MAX_FACT_DEPTH, nodes=MAX_FACTS, text=MAX_FACT_TEXT, nulls=_FACTS)
+    if now.tzinfo is None:
+        raise Invalid("request_invalid", "a time carries its offset from UTC", field="/now")
+    principal_id, roles = _principal(document.get("principal"))
+    return Request(
+        principal_id=principal_id,
+        roles=roles,
+        action=_matching(_ACTION, document.get("action"), "/action", "an action is a name, or noun:verb"),
+        resource=_matching(
+            _RESOURCE, document.get("resource"), "/resource", "a resource is kind/namespace/name in ASCII"
+        ),
+        now=now.astimezone(UTC),
+        metadata=_object(document, "metadata"),
+        context=_object(document, "context"),
+        change=_change(document),
+    )
+
+
+def _principal(document: Any) -> tuple[str, tuple[str, ...]]:
+    if not isinstance(document, dict):
+        raise Invalid("request_invalid", "a principal is an object with id and roles", field="/principal")
+    for name in document:
+        if name not in ("id", "roles"):
+            raise Invalid("request_invalid", "not a part of a principal", field=bounds.pointer(["principal", name]))
+    name, roles = document.get("id"), document.get("roles", [])
+    if not isinstance(name, str) or not name:
+        raise Invalid("request_invalid", "a principal has an id", field="/principal/id")
+    if not isinstance(roles, list) or len(roles) > MAX_ROLES:
+        raise Invalid("request_invalid", f"roles are a list of at most {MAX_ROLES} names", field="/principal/roles")
+    for index, role in enumerate(roles):
+        _matching(_NAME, role, f"/principal/roles/{index}", "a role is a lower-case name")
+    return name, tuple(roles)
+
+
+def _matching(pattern: re.Pattern[str], value: Any, at: str, rule: str) -> str:
+    if not isinstance(value, str) or pattern.fullmatch(value) is None:
+        raise Invalid("request_invalid", rule, field=at)
+    return value
+
+
+def _object(document: dict[str, Any], name: str) -> dict[str, Any]:
+    value = document.get(name, {})
+    if not isinstance(value, dict):
+        raise Invalid("request_invalid", f"{name} is an object", field=f"/{name}")
+    return value
+
+
+def _change(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    steps = _object(document, "change")
+    for name, step in steps.items():
+        if not isinstance(step, dict) or set(step) - {"from", "to"}:
+            at = bounds.pointer(["change", name])
+            raise Invalid("request_invalid", "a change is an object with from and to", field=at)
+    return steps

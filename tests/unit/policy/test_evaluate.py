@@ -12,7 +12,7 @@ from aegis.kit.errors import AegisError, Conflict, Invalid
 from aegis.policy import starter
 from aegis.policy.compile import compile_bundle
 from aegis.policy.documents import parse
-from aegis.policy.evaluate import matches
+from aegis.policy.patterns import matches
 from aegis.policy.request import Request
 
 NOW = datetime(2026, 3, 3, 11, 0, tzinfo=UTC)  # a Tuesday, noon in Berlin

@@ -1,0 +1,94 @@
+"""What a raw document may weigh before any model looks at it: depth, nodes, text, and where the bound was passed.
+
+Used by `documents` and `request` at the border. Work is bounded by construction: the walk stops at the first excess,
+so a document that refers to itself or repeats one part a million times costs no more than one at the limit.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Iterable
+from typing import Any
+
+from aegis.kit.errors import Invalid
+
+MAX_SAFE_INTEGER = 2**53 - 1
+
+
+def pointer(parts: Iterable[str | int]) -> str:
+    """RFC 6901."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def check(document: Any, *, depth: int, nodes: int, text: int, nulls: tuple[str, ...] = ()) -> None:
+    """Raise `Invalid` with a pointer where the document is deeper, larger or stranger than JSON of these bounds.
+
+    Null is refused except below the top-level fields named in `nulls`: a field without a value is left out.
+    """
+    stack: list[tuple[Any, tuple[str | int, ...]]] = [(document, ())]
+    seen = 0
+    while stack:
+        value, at = stack.pop()
+        seen += 1
+        if seen > nodes:
+            raise Invalid("document_too_large", f"at most {nodes} values are accepted", field=pointer(at))
+        if len(at) > depth:
+            raise Invalid("document_too_deep", f"nesting deeper than {depth} is refused", field=pointer(at))
+        if isinstance(value, dict):
+            _keys(value, at, text)
+            _room(len(value), seen + len(stack), nodes, at)
+            stack += [(item, (*at, key)) for key, item in value.items()]
+        elif isinstance(value, list):
+            _room(len(value), seen + len(stack), nodes, at)
+            stack += [(item, (*at, index)) for index, item in enumerate(value)]
+        elif value is None:
+            if not at or at[0] not in nulls:
+                raise Invalid("document_null", "null is not used; leave the field out", field=pointer(at))
+        else:
+            _scalar(value, at, text)
+
+
+def _room(more: int, so_far: int, nodes: int, at: tuple[str | int, ...]) -> None:
+    if so_far + more > nodes:
+        raise Invalid("document_too_large", f"at most {nodes} values are accepted", field=pointer(at))
+
+
+def _keys(value: dict[Any, Any], at: tuple[str | int, ...], text: int) -> None:
+    for key in value:
+        if not isinstance(key, str) or len(key) > min(text, 256):
+            raise Invalid("document_key", "a key is text of at most 256 characters", field=pointer(at))
+
+
+def _scalar(value: Any, at: tuple[str | int, ...], text: int) -> None:
+    if isinstance(value, str):
+        if len(value) > text:
+            raise Invalid("document_text", f"{len(value)} characters; at most {text}", field=pointer(at))
+    elif isinstance(value, bool):
+        return
+    elif isinstance(value, (int, float)):
+        if not math.isfinite(value) or abs(value) > MAX_SAFE_INTEGER:
+            raise Invalid("document_number", "a number is finite and within 2^53-1", field=pointer(at))
+    else:
+        raise Invalid("document_type", f"{type(value).__name__} is not a JSON value", field=pointer(at))
+
+
+def readable(text: str) -> str:
+    """The text, when a reader sees what a machine compares; raises ValueError for what only looks like it.
+
+    Control, formatting and private characters are invisible; letters of two scripts in one word are how `prod` is
+    written with a Cyrillic letter.
+    """
+    if text.isascii():
+        if not text.isprintable():
+            raise ValueError("control characters are refused")
+        return text
+    if unicodedata.normalize("NFC", text) != text:
+        raise ValueError("text is written in Unicode normal form C")
+    for word in text.split():
+        scripts = {unicodedata.name(char, "?").split(" ")[0] for char in word if char.isalpha()}
+        if len(scripts) > 1:
+            raise ValueError(f"letters of several scripts in one word: {', '.join(sorted(scripts))}")
+    if any(unicodedata.category(char)[0] == "C" for char in text):
+        raise ValueError("invisible characters are refused")
+    return text
