@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -152,15 +153,6 @@ async def endless(request: Request) -> Response:
     return StreamingResponse(more())
 
 
-async def trickling(request: Request) -> Response:
-    async def drops() -> AsyncIterator[bytes]:
-        while True:
-            yield b" "
-            await asyncio.sleep(0.05)  # the server's own pace: what is tested is that the reader does not wait for it
-
-    return StreamingResponse(drops())
-
-
 @pytest.mark.parametrize(
     ("endpoint", "code"),
     [
@@ -176,13 +168,11 @@ async def trickling(request: Request) -> Response:
         (vector("7"), "prometheus_bad_answer"),
         (redirecting, "prometheus_bad_answer"),
         (endless, "prometheus_too_much"),
-        (trickling, "prometheus_slow"),
     ],
 )
 def test_a_bad_answer_is_unavailable_and_never_a_crash(
     endpoint: Endpoint, code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prometheus, "PATIENCE", 1.0)
     monkeypatch.setattr(prometheus, "MAX_BYTES", 4 << 20)
     app = Starlette(routes=[Route("/{path:path}", endpoint, methods=["POST", "GET"])])
     with BackgroundServer(app) as hostile:
@@ -192,6 +182,35 @@ def test_a_bad_answer_is_unavailable_and_never_a_crash(
         assert (refused.value.code if code != "prometheus_bad_answer" else code) == code
         with pytest.raises(Unavailable):
             source.range("shop", 0.0, 10.0)
+        source.close()
+
+
+def test_an_answer_that_trickles_is_given_up_and_blocks_nobody_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prometheus, "PATIENCE", 0.1)
+    given_up = threading.Event()
+
+    async def endpoint(request: Request) -> Response:
+        async def drops() -> AsyncIterator[bytes]:
+            while True:  # one drop before it is given up, and endless ones afterwards
+                yield b" "
+                await asyncio.to_thread(given_up.wait, 60)
+
+        return (
+            await vector('[{"metric": {}, "value": [7, "7"]}]')(request)
+            if given_up.is_set()
+            else StreamingResponse(drops())
+        )
+
+    app = Starlette(routes=[Route("/{path:path}", endpoint, methods=["POST"])])
+    with BackgroundServer(app) as slow:
+        source = PrometheusSource(slow.url, interval=5.0)
+        for ask in (source.newest_sample_at, lambda: source.range("shop", 0.0, 10.0)):
+            with pytest.raises(Unavailable) as refused:
+                ask()
+            assert refused.value.code == "prometheus_slow"
+        given_up.set()
+        monkeypatch.setattr(prometheus, "PATIENCE", 60.0)
+        assert source.newest_sample_at() == 7.0
         source.close()
 
 
