@@ -11,6 +11,7 @@ from tests.integration.support_api import DIGEST, PASSWORD, TOKEN, Api, api, pro
 
 from aegis.identity.permissions import ROLES
 from aegis.storage import alerts, remediations, users
+from aegis.storage.incidents import Incident
 from aegis.storage.remediations import Remediation
 
 __all__ = ["api"]
@@ -54,21 +55,33 @@ def test_another_token_and_another_spelling_are_still_the_same_person(api: Api) 
     assert approvals(api, item) == 0
 
 
-def test_whoever_sent_the_alert_does_not_approve_what_came_of_it(api: Api) -> None:
-    incident, eve = api.incident(), api.as_(*ROLES, email=EVE)
-    alert = {
-        "status": "firing",
-        "labels": {"alertname": "HighErrorRate", "namespace": "shop", "deployment": "cart"},
-        "startsAt": "2026-03-01T11:58:00Z",
-    }
-    assert eve.post("/alerts/alertmanager", json={"version": "4", "alerts": [alert]}).status_code == 202
-    with api.database.begin() as conn:  # as the loop does when it has looked at it
+def tell(api: Api, who: httpx2.Client, incident: Incident, **more: str) -> None:
+    """Somebody sends an alert about the incident's workload, and the loop looks at it."""
+    _, namespace, name = incident.entity.split("/")
+    labels = {"alertname": "HighErrorRate", "namespace": namespace, "deployment": name}
+    alert = {"status": "firing", "labels": labels, "startsAt": "2026-03-01T11:58:00Z"} | more
+    assert who.post("/alerts/alertmanager", json={"version": "4", "alerts": [alert]}).status_code == 202
+    with api.database.begin() as conn:
         heard = alerts.unsensed(conn)[0]
         alerts.sensed(conn, heard.id, entity=incident.entity, incident_id=incident.id, now=api.clock.now())
+
+
+def test_whoever_sent_the_alert_does_not_approve_what_came_of_it(api: Api) -> None:
+    incident, eve = api.incident(), api.as_(*ROLES, email=EVE)
+    tell(api, eve, incident)
     item = api.waiting(incident)
     problem(say(eve, item), 403, "self_approval")
     assert approvals(api, item) == 0
     assert say(api.as_("approver"), item).is_success
+
+
+def test_an_alert_is_not_moved_away_from_what_it_led_to(api: Api) -> None:
+    incident, other, eve = api.incident(), api.incident("search"), api.as_(*ROLES, email=EVE)
+    item = api.waiting(incident)
+    for about in (incident, other):
+        tell(api, eve, about, fingerprint="0123456789abcdef")
+    problem(say(eve, item), 403, "self_approval")
+    assert approvals(api, item) == 0
 
 
 def test_a_requester_cannot_name_somebody_else_as_the_one_who_asked(api: Api) -> None:
