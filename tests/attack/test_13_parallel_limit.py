@@ -13,7 +13,7 @@ from tests.integration.support_loop import GENEROUS, Story, jobs, tale
 from aegis.controller.reconcile import advance
 from aegis.kit.ids import Ids
 from aegis.remediation.budgets import Limit
-from aegis.storage import remediations
+from aegis.storage import budgets
 from aegis.storage.database import Database
 
 __all__ = ["jobs", "tale"]
@@ -39,7 +39,7 @@ def test_of_fifty_that_take_from_one_budget_at_once_exactly_three_get_something(
 
     def take(_number: int) -> bool:
         with database.begin() as conn:
-            return remediations.take_budget(conn, wanted, now=tale.clock.now()) is None
+            return budgets.take(conn, wanted, now=tale.clock.now()) is None
 
     try:
         assert sum(at_once(50, take)) == 3

@@ -10,7 +10,7 @@ import pytest
 from tests.integration.support_api import DIGEST, PASSWORD, TOKEN, Api, api, problem
 
 from aegis.identity.permissions import ROLES
-from aegis.storage import alerts, remediations, users
+from aegis.storage import alerts, approvals, users
 from aegis.storage.incidents import Incident
 from aegis.storage.remediations import Remediation
 
@@ -23,9 +23,9 @@ def say(client: httpx2.Client, item: Remediation, digest: str = DIGEST) -> httpx
     return client.post(f"/remediations/{item.id}/approve", json={"plan_digest": digest})
 
 
-def approvals(api: Api, item: Remediation) -> int:
+def given(api: Api, item: Remediation) -> int:
     with api.database.begin() as conn:
-        return len(remediations.approvals_of(conn, item.id))
+        return len(approvals.of(conn, item.id))
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def eves(api: Api) -> Remediation:
 def test_nobody_approves_their_own_request_whatever_their_roles(api: Api, eves: Remediation) -> None:
     refused = say(api.as_(*ROLES, email=EVE), eves)
     problem(refused, 403, "self_approval")
-    assert approvals(api, eves) == 0
+    assert given(api, eves) == 0
     assert api.audit_kinds(eves.id)[-1] == "approval:refused"
 
 
@@ -52,7 +52,7 @@ def test_another_token_and_another_spelling_are_still_the_same_person(api: Api) 
         body = {"email": spelling, "password": PASSWORD, "name": "another"}
         token = api.client().post("/auth/tokens", json=body).json()["token"]
         problem(say(api.client(token), item), 403, "self_approval")
-    assert approvals(api, item) == 0
+    assert given(api, item) == 0
 
 
 def tell(api: Api, who: httpx2.Client, incident: Incident, **more: str) -> None:
@@ -71,7 +71,7 @@ def test_whoever_sent_the_alert_does_not_approve_what_came_of_it(api: Api) -> No
     tell(api, eve, incident)
     item = api.waiting(incident)
     problem(say(eve, item), 403, "self_approval")
-    assert approvals(api, item) == 0
+    assert given(api, item) == 0
     assert say(api.as_("approver"), item).is_success
 
 
@@ -81,7 +81,7 @@ def test_an_alert_is_not_moved_away_from_what_it_led_to(api: Api) -> None:
     for about in (incident, other):
         tell(api, eve, about, fingerprint="0123456789abcdef")
     problem(say(eve, item), 403, "self_approval")
-    assert approvals(api, item) == 0
+    assert given(api, item) == 0
 
 
 def test_a_requester_cannot_name_somebody_else_as_the_one_who_asked(api: Api) -> None:
@@ -115,7 +115,7 @@ def test_late_double_rejected_and_foreign_approvals_do_not_count(api: Api, eves:
     late = api.waiting(workload="deployment/shop/late")
     api.clock.advance(1800)
     problem(say(approver, late), 410, "approval_expired")
-    assert (approvals(api, eves), approvals(api, late)) == (1, 0)
+    assert (given(api, eves), given(api, late)) == (1, 0)
 
 
 def test_a_role_lost_while_the_request_is_on_its_way_does_not_count(api: Api, eves: Remediation) -> None:
@@ -124,4 +124,4 @@ def test_a_role_lost_while_the_request_is_on_its_way_does_not_count(api: Api, ev
     with api.database.begin() as conn:
         users.set_roles(conn, "approver@example.org", ["viewer"], by="t", now=api.clock.now())
     problem(say(approver, eves), 403, "permission_denied")
-    assert approvals(api, eves) == 0
+    assert given(api, eves) == 0

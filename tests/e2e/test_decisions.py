@@ -11,8 +11,9 @@ from tests.e2e.support_browser import Site, Visit, axe, tab_to
 from tests.integration.support_api import PLAN
 
 from aegis.remediation.states import State
-from aegis.storage import remediations
-from aegis.storage.remediations import Approval, Remediation
+from aegis.storage import approvals
+from aegis.storage.approvals import Approval
+from aegis.storage.remediations import Remediation
 from aegis.storage.schema import remediations as table
 
 pytestmark = [pytest.mark.integration, pytest.mark.e2e]
@@ -22,7 +23,7 @@ REJECT = "Reject: Scale deployment cart"
 
 def said_about(site: Site, item: Remediation) -> list[Approval]:
     with site.api.database.begin() as conn:
-        return remediations.approvals_of(conn, item.id)
+        return approvals.of(conn, item.id)
 
 
 def change_plan(site: Site, item: Remediation, *, digest: str, **plan: object) -> None:

@@ -10,7 +10,7 @@ from tests.e2e.support_browser import Site, Visit
 from tests.integration.support_api import DIGEST, PASSWORD, TOKEN
 
 from aegis.remediation.states import State
-from aegis.storage import remediations
+from aegis.storage import approvals
 
 pytestmark = [pytest.mark.integration, pytest.mark.e2e]
 
@@ -39,7 +39,7 @@ def test_the_first_admin_logs_in_reads_the_plan_approves_it_and_sees_it_go_on(si
 
     expect(page.get_by_text("1 of 1 approvals")).to_be_visible()
     with site.api.database.begin() as conn:
-        (said,) = remediations.approvals_of(conn, waiting.id)
+        (said,) = approvals.of(conn, waiting.id)
     assert (said.by, said.verdict, said.plan_digest) == ("ada@example.org", "approve", DIGEST)
 
     # What the controller does next arrives by itself: nobody reloads the page.

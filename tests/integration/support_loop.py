@@ -31,12 +31,13 @@ from aegis.remediation.budgets import Limit, Limits
 from aegis.remediation.guards import Rules
 from aegis.sandbox.kube.effects import Effect
 from aegis.sandbox.kube.objects import clone
-from aegis.storage import alerts, audit, incidents, remediations, safety, timeline, users
+from aegis.storage import alerts, approvals, audit, incidents, remediations, safety, timeline, users
 from aegis.storage.alerts import IncomingAlert
+from aegis.storage.approvals import Approval
 from aegis.storage.database import Connection, Database
 from aegis.storage.embedded import EmbeddedPostgres
 from aegis.storage.incidents import Incident
-from aegis.storage.remediations import SYSTEM, Approval, NewRemediation, Remediation
+from aegis.storage.remediations import SYSTEM, NewRemediation, Remediation
 from aegis.storage.safety import Safety
 
 HISTORY = timedelta(minutes=35)  # enough for monitors to warm up, too little to learn from
@@ -302,7 +303,7 @@ class Story:
             assert waiting.plan_digest is not None
             roles = sorted(users.roles_of(conn, by))
             said = Approval(by, verdict, roles, waiting.plan_digest, "", self.clock.now())
-            assert remediations.add_approval(conn, item.id, said)
+            assert approvals.add(conn, item.id, said)
 
     def change(self, how: Callable[..., object], **values: object) -> None:
         """Change the safety state: `change(safety.stop)`, `change(safety.set_mode, mode="observe")`."""

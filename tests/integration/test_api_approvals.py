@@ -10,7 +10,7 @@ import pytest
 from tests.integration.support_api import DIGEST, Api, problem, shared_api
 
 from aegis.remediation.states import State
-from aegis.storage import remediations, users
+from aegis.storage import approvals, remediations, users
 from aegis.storage.remediations import Remediation
 
 __all__ = ["shared_api"]
@@ -50,7 +50,7 @@ def test_an_approval_is_written_wakes_the_loop_and_stands_on_the_timeline(shared
     assert [(one["by"], one["verdict"]) for one in got] == [("approver@example.org", "approve")]
     with shared_api.database.begin() as conn:
         due = remediations.get(conn, item.id)
-        said = remediations.approvals_of(conn, item.id)
+        said = approvals.of(conn, item.id)
     assert due is not None
     assert due.due_at == shared_api.clock.now()
     assert (said[0].plan_digest, said[0].roles) == (DIGEST, ["approver"])
@@ -174,7 +174,7 @@ def test_ten_people_at_once_give_one_approval_where_one_is_needed(shared_api: Ap
         thread.join()
     assert sorted(statuses) == [200] + [409] * 9
     with shared_api.database.begin() as conn:
-        assert len(remediations.approvals_of(conn, item.id)) == 1
+        assert len(approvals.of(conn, item.id)) == 1
 
 
 def test_a_role_lost_between_showing_and_approving_is_lost(shared_api: Api) -> None:

@@ -20,7 +20,7 @@ from tests.integration.support_api import DIGEST, PASSWORD, TOKEN, Api, running_
 from aegis.audit.checkpoint import Signer
 from aegis.cli.app import main
 from aegis.remediation.states import State
-from aegis.storage import remediations
+from aegis.storage import approvals
 from aegis.storage.embedded import EmbeddedPostgres
 from aegis.storage.remediations import Remediation
 from aegis.storage.sequencer import Sequencer
@@ -209,7 +209,7 @@ def test_approvals_shows_the_plan_and_approve_approves_exactly_it(api: Api, aegi
     assert done.code == 0, done.err
     assert done.out.rstrip().endswith("Approved.")
     with api.database.begin() as conn:
-        said = remediations.approvals_of(conn, item.id)
+        said = approvals.of(conn, item.id)
     assert [(one.by, one.verdict, one.plan_digest) for one in said] == [(EMAIL, "approve", DIGEST)]
     again = aegis("approve", item.id, "--yes")
     assert again.code == 6
@@ -220,7 +220,7 @@ def test_no_answer_or_no_is_no_approval(api: Api, aegis: Aegis, item: Remediatio
     for typed in ("n\n", ""):
         assert aegis("approve", item.id, typed=typed).code == 1
     with api.database.begin() as conn:
-        assert remediations.approvals_of(conn, item.id) == []
+        assert approvals.of(conn, item.id) == []
 
 
 def test_a_rejection_needs_a_reason_and_is_final(aegis: Aegis, item: Remediation) -> None:

@@ -13,7 +13,8 @@ from tests.integration.support_loop import RESTART, Story, jobs, tale
 from aegis.controller.reconcile import advance
 from aegis.policy.documents import validate
 from aegis.policy.starter import documents
-from aegis.storage import policies, remediations, safety, users
+from aegis.storage import approvals, policies, safety, users
+from aegis.storage.approvals import Approval
 from aegis.storage.remediations import Remediation
 from aegis.storage.schema import incidents
 
@@ -127,9 +128,9 @@ def test_an_approval_of_another_plan_or_by_the_requester_does_not_count(tale: St
     item = tale.propose(RESTART, name, by=asker)
     tale.turn()
     tale.approve(item, asker)
-    other = remediations.Approval(tale.person("approver"), "approve", ["approver"], "0" * 64, "", tale.clock.now())
+    other = Approval(tale.person("approver"), "approve", ["approver"], "0" * 64, "", tale.clock.now())
     with tale.connect() as conn:
-        assert remediations.add_approval(conn, item.id, other)
+        assert approvals.add(conn, item.id, other)
     tale.turn()
     assert (tale.of(item.id).state, tale.effects(name)) == ("awaiting_approval", [])
 

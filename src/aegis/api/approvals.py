@@ -26,9 +26,10 @@ from aegis.identity.permissions import Principal
 from aegis.kit.crash import crash_point
 from aegis.kit.errors import AegisError, Conflict, Denied, Expired, NotFound
 from aegis.remediation.states import State
-from aegis.storage import alerts, audit, incidents, remediations, timeline, users
+from aegis.storage import alerts, approvals, audit, incidents, remediations, timeline, users
+from aegis.storage.approvals import Approval
 from aegis.storage.database import Connection, notify
-from aegis.storage.remediations import Approval, Remediation
+from aegis.storage.remediations import Remediation
 
 DIGEST = r"^[0-9a-f]{64}$"
 Verdict = Literal["approve", "reject"]
@@ -102,7 +103,7 @@ def add_routes(app: FastAPI, deps: Deps) -> None:
 
 def objection(conn: Connection, item: Remediation, word: Word) -> AegisError | None:
     """Why this word does not count, if it does not."""
-    who, said = word.who.name, remediations.approvals_of(conn, item.id)
+    who, said = word.who.name, approvals.of(conn, item.id)
     if item.state in (State.PROPOSED, State.DENIED):
         return Conflict("not_waiting", f"it is {item.state.value}: it does not wait for anybody.")
     if item.state is not State.AWAITING_APPROVAL:
@@ -143,7 +144,7 @@ def record(conn: Connection, item: Remediation, word: Word) -> None:
     """Write it down, wake the loop, tell whoever watches."""
     roles = sorted(word.who.roles)
     said = Approval(word.who.name, word.verdict, roles, word.plan_digest, word.reason, word.at)
-    if not remediations.add_approval(conn, item.id, said):
+    if not approvals.add(conn, item.id, said):
         raise Conflict("already_decided", "you have said so already.")
     kind, done = ("approval:given", "approved") if word.verdict == "approve" else ("approval:rejected", "rejected")
     data = {"plan_digest": word.plan_digest, "reason": word.reason, "roles": roles, "target": str(item.target)}

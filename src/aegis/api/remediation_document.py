@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from aegis.remediation.states import State
 from aegis.storage import overview
+from aegis.storage.approvals import Approval
 from aegis.storage.database import Connection
 from aegis.storage.overview import Step
-from aegis.storage.remediations import Approval, Remediation
+from aegis.storage.remediations import Remediation
 
 Document = dict[str, Any]  # a JSON document that the domain owns
 

@@ -27,7 +27,7 @@ from aegis.kit.clock import parse_rfc3339
 from aegis.kit.crash import crash_point
 from aegis.remediation.guards import Reason, Refusal
 from aegis.remediation.states import Close, State
-from aegis.storage import audit, incidents, remediations, safety
+from aegis.storage import audit, budgets, incidents, safety
 from aegis.storage.database import Connection
 from aegis.storage.remediations import Remediation
 from aegis.storage.safety import Safety
@@ -61,7 +61,7 @@ def prepare(loop: Loop, item: Remediation) -> Commit:
         refusals = verdict.refusals or _unapproved(verdict)
         if not refusals:
             wanted = gate.budget_keys(loop, locked, storm=verdict.storm)
-            shortage = remediations.take_budget(conn, wanted, now=now)
+            shortage = budgets.take(conn, wanted, now=now)
             refusals = [Refusal(Reason.BUDGET_EXHAUSTED, shortage.sentence)] if shortage else []
         if refusals:
             return refused(loop, locked, refusals, stage="act", data=verdict.audit())

@@ -10,9 +10,10 @@ from aegis.controller.decide import denied
 from aegis.controller.loop import Commit, Later, Loop, Move
 from aegis.remediation.guards import Reason, Refusal
 from aegis.remediation.states import State
-from aegis.storage import incidents, remediations
+from aegis.storage import approvals, incidents
+from aegis.storage.approvals import Approval
 from aegis.storage.database import Connection
-from aegis.storage.remediations import Approval, Remediation
+from aegis.storage.remediations import Remediation
 
 
 def wait_for_approval(loop: Loop, item: Remediation) -> Commit:
@@ -20,7 +21,7 @@ def wait_for_approval(loop: Loop, item: Remediation) -> Commit:
 
     def commit(conn: Connection, locked: Remediation) -> Move | Later:
         now = loop.clock.now()
-        said = remediations.approvals_of(conn, locked.id)
+        said = approvals.of(conn, locked.id)
         no = next((one for one in said if one.verdict == "reject"), None)
         if no is not None:
             return _rejected(no)

@@ -16,12 +16,14 @@ from aegis.controller.loop import Loop
 from aegis.kit.errors import Conflict, Invalid
 from aegis.policy.decision import ApprovalNeeded, Decision, refusal
 from aegis.policy.request import Request
-from aegis.remediation import budgets, guards
+from aegis.remediation import budgets as budget_rules
+from aegis.remediation import guards
 from aegis.remediation.guards import Facts, Reason, Refusal
-from aegis.storage import incidents, remediations, safety, users
+from aegis.storage import approvals, budgets, incidents, remediations, safety, users
+from aegis.storage.approvals import Approval
 from aegis.storage.database import Connection
 from aegis.storage.incidents import Incident
-from aegis.storage.remediations import SYSTEM, Approval, Remediation
+from aegis.storage.remediations import SYSTEM, Remediation
 from aegis.storage.safety import Safety
 
 
@@ -170,13 +172,13 @@ def _storm(loop: Loop, conn: Connection, item: Remediation, now: datetime) -> bo
     return guards.storming(opened, loop.rules)
 
 
-def budget_keys(loop: Loop, item: Remediation, *, storm: bool) -> dict[str, budgets.Limit]:
+def budget_keys(loop: Loop, item: Remediation, *, storm: bool) -> dict[str, budget_rules.Limit]:
     """The buckets this action draws from; an undo draws from none, because taking a change back must never wait."""
-    return {} if item.undo_of else budgets.keys(item.target, item.workload, item.action, loop.limits, storm=storm)
+    return {} if item.undo_of else budget_rules.keys(item.target, item.workload, item.action, loop.limits, storm=storm)
 
 
 def _short_of_budget(loop: Loop, conn: Connection, item: Remediation, now: datetime, *, storm: bool) -> list[Refusal]:
-    shortage = remediations.peek_budget(conn, budget_keys(loop, item, storm=storm), now=now)
+    shortage = budgets.peek(conn, budget_keys(loop, item, storm=storm), now=now)
     return [Refusal(Reason.BUDGET_EXHAUSTED, shortage.sentence)] if shortage else []
 
 
@@ -188,7 +190,7 @@ def _approvals(conn: Connection, item: Remediation) -> list[Approval]:
     """Approvals of exactly its plan, by others than the one who asked for it."""
     return [
         one
-        for one in remediations.approvals_of(conn, item.id)
+        for one in approvals.of(conn, item.id)
         if one.verdict == "approve" and one.plan_digest == item.plan_digest and one.by != item.requested_by
     ]
 

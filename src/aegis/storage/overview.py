@@ -14,8 +14,9 @@ from sqlalchemy.dialects.postgresql import distinct_on
 
 from aegis.remediation.states import State
 from aegis.storage import remediations as repository
+from aegis.storage.approvals import Approval
 from aegis.storage.audit import audit_entries
-from aegis.storage.remediations import Approval, Remediation
+from aegis.storage.remediations import Remediation
 from aegis.storage.schema import approvals, incidents, remediation_history, remediations
 
 

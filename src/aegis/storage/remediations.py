@@ -17,12 +17,11 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from aegis.actions.model import Action, ActionKind, Target
 from aegis.audit.entry import Entry
 from aegis.kit.errors import Conflict
-from aegis.remediation import budgets as budget_rules
 from aegis.remediation.guards import PastEffect
 from aegis.remediation.states import State, check
 from aegis.storage import audit, timeline
 from aegis.storage.database import notify
-from aegis.storage.schema import approvals, budgets, remediation_history, remediations
+from aegis.storage.schema import remediation_history, remediations
 
 SYSTEM = "aegis"
 
@@ -361,43 +360,6 @@ def history(conn: Connection, remediation_id: str) -> list[HistoryRow]:
     return [HistoryRow(*row) for row in conn.execute(statement)]
 
 
-@dataclass(frozen=True, slots=True)
-class Approval:
-    by: str
-    verdict: str
-    roles: list[str]
-    plan_digest: str
-    reason: str
-    at: datetime
-
-
-def approvals_of(conn: Connection, remediation_id: str) -> list[Approval]:
-    columns = approvals.c
-    statement = (
-        select(columns.by, columns.verdict, columns.roles, columns.plan_digest, columns.reason, columns.at)
-        .where(columns.remediation_id == remediation_id)
-        .order_by(columns.at)
-    )
-    return [Approval(*row) for row in conn.execute(statement)]
-
-
-def add_approval(conn: Connection, remediation_id: str, approval: Approval) -> bool:
-    """Record one person's verdict and make the next stage due; False when that person has already given one."""
-    statement = upsert(approvals).values(
-        remediation_id=remediation_id,
-        by=approval.by,
-        verdict=approval.verdict,
-        roles=approval.roles,
-        plan_digest=approval.plan_digest,
-        reason=approval.reason,
-        at=approval.at,
-    )
-    if conn.execute(statement.on_conflict_do_nothing().returning(approvals.c.by)).first() is None:
-        return False
-    wake(conn, remediation_id, now=approval.at)
-    return True
-
-
 def wake(conn: Connection, remediation_id: str, *, now: datetime) -> None:
     """Make the next stage of an open remediation due at once: something it waits for has happened."""
     conn.execute(
@@ -406,32 +368,6 @@ def wake(conn: Connection, remediation_id: str, *, now: datetime) -> None:
         .values(due_at=now)
     )
     notify(conn, "aegis_work")
-
-
-def peek_budget(
-    conn: Connection, wanted: Mapping[str, budget_rules.Limit], *, now: datetime
-) -> budget_rules.Shortage | None:
-    """The first shortage there would be now, without taking or locking anything."""
-    rows = conn.execute(select(budgets).where(budgets.c.key.in_(list(wanted))))
-    stored = {row.key: budget_rules.Bucket(row.key, row.tokens, row.at) for row in rows}
-    return budget_rules.take(wanted, stored, now)[1]
-
-
-def take_budget(
-    conn: Connection, wanted: Mapping[str, budget_rules.Limit], *, now: datetime
-) -> budget_rules.Shortage | None:
-    """Take one token from every bucket under row locks, or none and the first shortage."""
-    # Locks are taken in key order so that two controllers never wait for each other; the row is made first because
-    # a row that does not exist cannot be locked.
-    for key, limit in sorted(wanted.items()):
-        fresh = upsert(budgets).values(key=key, tokens=float(limit.capacity), at=now)
-        conn.execute(fresh.on_conflict_do_nothing())
-    statement = select(budgets).where(budgets.c.key.in_(list(wanted))).order_by(budgets.c.key).with_for_update()
-    stored = {row.key: budget_rules.Bucket(row.key, row.tokens, row.at) for row in conn.execute(statement)}
-    after, shortage = budget_rules.take(wanted, stored, now)
-    for bucket in after:
-        conn.execute(update(budgets).where(budgets.c.key == bucket.key).values(tokens=bucket.tokens, at=bucket.at))
-    return shortage
 
 
 def counts(conn: Connection, *, since: datetime) -> dict[str, int]:
