@@ -231,6 +231,27 @@ def test_numbers_that_lie_only_make_samples_missing() -> None:
     assert list(found) == ["cart"]
 
 
+@pytest.mark.parametrize("one", ['{"metric": {}, "values": []}', '{"metric": {}, "value": [7, "NaN"]}'])
+def test_an_answer_that_names_no_time_is_no_sample(one: str) -> None:
+    app = Starlette(routes=[Route("/{path:path}", vector(f"[{one}]"), methods=["POST"])])
+    with BackgroundServer(app) as liar:
+        source = PrometheusSource(liar.url)
+        assert source.newest_sample_at() is None
+        source.close()
+
+
+@pytest.mark.parametrize("times", ["[NaN, 5, 10]", "[1e400, 1e400, 1e400]", "[0, 1e300, 2e300]", "[5, 5, 5]"])
+def test_times_that_lie_say_nothing_about_the_interval(times: str) -> None:
+    values = ", ".join(f'[{at}, "1"]' for at in times.strip("[]").split(", "))
+    app = Starlette(
+        routes=[Route("/{path:path}", vector(f'[{{"metric": {{}}, "values": [{values}]}}]'), methods=["POST"])]
+    )
+    with BackgroundServer(app) as liar:
+        source = PrometheusSource(liar.url)
+        assert source.discover_interval() == prometheus.ASSUMED_INTERVAL
+        source.close()
+
+
 def test_nobody_listening_is_unavailable() -> None:
     source = PrometheusSource("http://127.0.0.1:1", interval=5.0)
     with pytest.raises(Unavailable) as refused:

@@ -34,7 +34,7 @@ def read_answer(status: int, body: bytes) -> list[tuple[Labels, Floats]]:
         if not isinstance(result, list):
             raise TypeError
         return [_series(one) for one in result]
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError):
         raise Unavailable("prometheus_bad_answer", "Prometheus answered in a form that is not its own") from None
 
 

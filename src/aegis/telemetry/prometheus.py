@@ -81,11 +81,12 @@ class PrometheusSource:
     def newest_sample_at(self) -> float | None:
         """Unix seconds of the newest scrape of kube-state-metrics; None while there is none."""
         found = self._instant(NEWEST)
-        if not found:
+        newest = found[0][1][-1:, 1] if found else np.empty(0)
+        if not np.isfinite(newest).any():  # no sample, or one that is no time
             return None
         if not self._interval_known:
             self.discover_interval()
-        return float(found[0][1][-1, 1])
+        return float(newest[0])
 
     def discover_interval(self) -> float:
         """The scrape interval, as the samples of the last minutes lie apart; as before while there are too few."""
@@ -95,8 +96,11 @@ class PrometheusSource:
         labels = ",".join(f"{name}={json.dumps(text)}" for name, text in one[0][0].items() if name != "__name__")
         raw = self._instant(f"{COUNTED}{{{labels}}}[{LOOK_BACK:.0f}s]")
         if raw and len(raw[0][1]) > 2:
-            self.interval = max(1.0, round(2 * float(np.median(np.diff(raw[0][1][:, 0])))) / 2)
-            self._interval_known = True
+            with np.errstate(invalid="ignore"):
+                apart = float(np.median(np.diff(raw[0][1][:, 0])))
+            if 0 < apart <= LOOK_BACK:  # else what came are no times
+                self.interval = max(1.0, round(2 * apart) / 2)
+                self._interval_known = True
         return self.interval
 
     def range(

@@ -45,8 +45,13 @@ def test_a_name_that_no_object_can_have_is_dropped(name: str) -> None:
     assert columns(matrix(name, [0, "1"]), matrix("ok", [0, "1"])) == {"ok": [1.0, None, None]}
 
 
+def test_a_number_beyond_all_floats_is_unavailable() -> None:
+    with pytest.raises(Unavailable):
+        read_answer(200, body(matrix("cart", [10**400, "1"])))
+
+
 JSON = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.floats(), st.text(max_size=6)),
+    st.one_of(st.none(), st.booleans(), st.floats(), st.integers(), st.text(max_size=6)),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),
         st.dictionaries(st.sampled_from(["status", "data", "result", "metric", "value", "values"]), inner, max_size=4),
