@@ -205,7 +205,7 @@ def read_checkpoints(path: Path, key: Key) -> list[Checkpoint]:
 def _checkpoint(document: dict[str, Any], where: str, key: Key) -> Checkpoint:
     note = document["checkpoint"]
     lines = note.partition("\n\n")[0].split("\n")
-    if len(lines) != 3 or not lines[1].isdecimal():
+    if len(lines) != 3 or _SIZE.fullmatch(lines[1]) is None:
         raise Unusable(f"{where} is not a checkpoint of an audit log")
     if lines[0] != key.name:
         raise Unusable(f"{where} is a checkpoint of {lines[0]}, and the key is that of {key.name}")
@@ -265,7 +265,8 @@ def _witnessed(checkpoints: list[Checkpoint]) -> dict[int, bytes]:
     return seen
 
 
-_LINE = re.compile(rb'\{"entry":(\{.*\}),"leaf":"([0-9a-f]{64})","position":(\d+)\}\r?\n?', re.DOTALL)
+_LINE = re.compile(rb'\{"entry":(\{.*\}),"leaf":"([0-9a-f]{64})","position":(\d{1,18})\}\r?\n?', re.DOTALL)
+_SIZE = re.compile(r"\d{1,18}", re.ASCII)
 
 
 def _entry(line: bytes, expected: int, where: str) -> bytes:
@@ -296,7 +297,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
 def _json(line: bytes, where: str) -> Any:
     try:
         return json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Unusable(f"{where} is not JSON") from None
 
 

@@ -18,7 +18,8 @@ from aegis.kit.strict_json import canonical, loads
 VERSION = 1
 MAX_BYTES = 256 * 1024
 KIND = re.compile(r"[a-z][a-z0-9_]*:[a-z][a-z0-9_]*", re.ASCII)
-_KEYS = {"v", "kind", "at", "actor", "subject", "data"}
+_TEXTS = ("kind", "at", "actor", "subject")
+_KEYS = {"v", "data", *_TEXTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,11 @@ def parse(encoded: bytes) -> Entry:
     document = loads(encoded, max_bytes=MAX_BYTES)
     if not isinstance(document, dict) or set(document) != _KEYS or document["v"] != VERSION:
         raise Invalid("audit_entry_shape", "this is no audit entry of a version known here")
+    if not all(isinstance(document[name], str) for name in _TEXTS) or not isinstance(document["data"], dict):
+        raise Invalid("audit_entry_shape", "a field of the entry has another type than entries have")
     try:
         at = parse_rfc3339(document["at"])
-    except (TypeError, ValueError):
+    except ValueError:
         raise Invalid("audit_entry_shape", "the entry's time cannot be read") from None
     entry = Entry(document["kind"], at, document["actor"], document["subject"], document["data"])
     if entry.canonical() != encoded:

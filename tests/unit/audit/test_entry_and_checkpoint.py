@@ -46,6 +46,22 @@ def test_bytes_that_are_no_entry_are_refused(encoded: bytes) -> None:
         parse(encoded)
 
 
+@pytest.mark.parametrize(
+    ("name", "odd"), [("kind", b"5"), ("at", b"5"), ("actor", b"null"), ("subject", b"[]"), ("data", b"[]")]
+)
+def test_a_field_of_another_type_is_no_entry(name: str, odd: bytes) -> None:
+    texts = {
+        "actor": b'"a"',
+        "at": b'"2026-03-01T12:00:00.000250Z"',
+        "data": b"{}",
+        "kind": b'"a:b"',
+        "subject": b'"s"',
+    }
+    fields = {**texts, name: odd, "v": b"1"}
+    with pytest.raises(Invalid):
+        parse(b"{" + b",".join(f'"{key}":'.encode() + value for key, value in sorted(fields.items())) + b"}")
+
+
 def test_a_checkpoint_opens_with_its_key_and_with_no_other() -> None:
     signer, stranger = Signer(Ed25519PrivateKey.generate()), Signer(Ed25519PrivateKey.generate())
     note = signer.sign(57, b"\x01" * 32)

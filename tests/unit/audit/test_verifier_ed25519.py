@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import aegis_verify
+from aegis.audit.checkpoint import Signer
 
 # RFC 8032 §7.1, tests 1 to 3: public key, message, signature.
 VECTORS = [
@@ -73,3 +75,26 @@ def test_its_help_teaches_what_to_bring(capsys: pytest.CaptureFixture[str]) -> N
         aegis_verify.main(["--help"])
     said = capsys.readouterr().out
     assert all(word in said for word in ("witness", "Exit codes", "aegis audit export"))
+
+
+@pytest.mark.parametrize(
+    ("export", "checkpoints"),
+    [
+        (b'{"entry":{},"leaf":"' + b"0" * 64 + b'","position":' + b"1" * 5000 + b"}", None),
+        (b"", b"[" * 100_000),
+        (b"", b'{"checkpoint": "aegis-audit/x\\n' + b"1" * 5000 + b'\\nAAAA\\n\\n"}'),
+        (b"", b'{"checkpoint": "aegis-audit/x\\n1\\nAAAA\\n\\n", "leaves": [5]}'),
+    ],
+)
+def test_files_made_to_break_the_verifier_are_unusable_and_no_traceback(
+    tmp_path: Path, export: bytes, checkpoints: bytes | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signer = Signer(Ed25519PrivateKey.generate())
+    note = signer.sign(1, bytes(32))
+    given = checkpoints or json.dumps({"checkpoint": note}).encode()
+    log, marks = tmp_path / "export.ndjson", tmp_path / "witness.ndjson"
+    log.write_bytes(export)
+    marks.write_bytes(given.replace(b"aegis-audit/x", signer.verifier.origin.encode()))
+    code = aegis_verify.main([str(log), "--checkpoints", str(marks), "--key", signer.verifier.vkey])
+    assert code == aegis_verify.UNUSABLE
+    assert capsys.readouterr().err.startswith("cannot check: ")
