@@ -13,11 +13,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_FLAGS := -qq --disable-pip-version-check --no-input
 # More than there are cores: the loops and browsers under test wait for time to pass.
-WORKERS ?= 3
+WORKERS ?= 4
 UI_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print 2>/dev/null)
 UP_FLAGS ?=
 
-.PHONY: help up test bench fmt lock check ui-test python-tests
+.PHONY: help up test bench fmt lock check ui-test
 
 help: ## Show what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,8 +25,9 @@ help: ## Show what can be done here
 up: $(VENV)/.runtime src/aegis/api/static/index.html ## Install into .venv and start everything on this machine
 	@exec $(BIN)/aegis up $(UP_FLAGS)
 
-test: $(VENV)/.dev src/aegis/api/static/index.html check ui-test python-tests ## Check style, types and imports; run every test
-	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests
+test: $(VENV)/.dev src/aegis/api/static/index.html ## Check style, types and imports; run every test
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync check ui-test $(OTHER_PYTHONS:%=python-test-%)
+	@$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder tests
 
 bench: $(VENV)/.bench ## Run the quick benchmarks; each prints a table
 	@failed=0; for file in $(filter-out benchmarks/vus.py,$(wildcard benchmarks/*.py)); do \
@@ -56,12 +57,10 @@ ui-test: $(VENV)/.dev src/aegis/api/static/index.html
 	@$(BIN)/python scripts/build_ui.py --test
 
 # The unit tests on the other supported Pythons found here; the whole suite runs on the first.
-python-tests: $(VENV)/.dev
-	@for v in $(OTHER_PYTHONS); do \
-	  $(MAKE) --no-print-directory .venv-$$v/.dev; \
-	  echo "unit tests on Python $$v"; \
-	  .venv-$$v/bin/pytest -q -n $(WORKERS) tests/unit; \
-	done
+.PRECIOUS: .venv-%/.dev
+python-test-%: .venv-%/.dev
+	@echo "unit tests on Python $*"
+	@.venv-$*/bin/pytest -q -n 2 tests/unit
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
@@ -86,8 +85,8 @@ $(VENV)/.bench: requirements/bench.txt $(VENV)/.dev
 .venv-%/.dev: requirements/dev.txt pyproject.toml
 	@echo "Installing for Python $* ..."
 	@test -x .venv-$*/bin/python || $$(scripts/find_python $*) -m venv .venv-$*
-	@.venv-$*/bin/pip install $(PIP_FLAGS) --require-hashes --no-deps -r requirements/dev.txt
-	@.venv-$*/bin/pip install $(PIP_FLAGS) --no-deps --no-build-isolation --editable .
+	@.venv-$*/bin/pip install $(PIP_FLAGS) --no-compile --require-hashes --no-deps -r requirements/dev.txt
+	@.venv-$*/bin/pip install $(PIP_FLAGS) --no-compile --no-deps --no-build-isolation --editable .
 	@touch $@
 
 src/aegis/api/static/index.html: $(UI_SOURCES) | $(VENV)/.runtime

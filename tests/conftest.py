@@ -22,16 +22,21 @@ settings.load_profile("aegis")
 # Files that take a minute or more, longest first: begun last, one of them would keep a worker busy alone at the end.
 LONGEST = (
     "test_real_loop",
-    "test_crash_matrix",
-    "test_crash_matrix_processes",
     "test_demo",
+    "test_crash_matrix_processes",
+    "test_crash_matrix",
     "test_crash_matrix_executor",
 )
+# Files whose tests share nothing worth keeping together: each of their tests goes to whichever worker is free.
+APART = ("test_crash_matrix", "test_crash_matrix_processes", "test_crash_matrix_executor")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first, then integration, attacks and browser before the quick unit tests."""
+    """The longest files first, the quick unit tests last; the tests of one file stay on one worker."""
     items.sort(key=lambda item: _turn(item.path))
+    for item in items:
+        if item.path.stem not in APART:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 def _turn(path: Path) -> tuple[int, bool]:
