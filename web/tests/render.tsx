@@ -17,6 +17,8 @@ export type Answer = (sent: Sent) => { status: number; body?: unknown }
 
 export interface Shown extends RenderResult {
   sent: Sent[]
+  /** Renders another part in the place of the one before. */
+  again: (part: ReactNode) => void
 }
 
 export function show(part: ReactNode, who: User, answer: Answer = () => ({ status: 200, body: {} })): Shown {
@@ -31,10 +33,11 @@ export function show(part: ReactNode, who: User, answer: Answer = () => ({ statu
   })
   const client = createClient(() => undefined)
   client.setQueryData(authQuery().queryKey, { first_admin_needed: false, user: who })
-  const shown = render(
+  const whole = (inner: ReactNode) => (
     <MantineProvider env="test">
-      <QueryClientProvider client={client}>{part}</QueryClientProvider>
-    </MantineProvider>,
+      <QueryClientProvider client={client}>{inner}</QueryClientProvider>
+    </MantineProvider>
   )
-  return { ...shown, sent }
+  const shown = render(whole(part))
+  return { ...shown, sent, again: (other) => shown.rerender(whole(other)) }
 }

@@ -18,11 +18,17 @@ import { actionName } from '../parts/words'
 import css from './ApprovalBox.module.css'
 import { Expiry } from './Expiry'
 
+/** A question that is open, and the plan that was shown when it was asked: another may have come behind the dialog. */
+interface Asking {
+  what: 'confirm' | 'reject'
+  seen: string
+}
+
 /** Answers after which what is shown here is no longer true. */
 const OUTDATED = new Set(['plan_changed', 'already_decided', 'approval_expired'])
 
 export function ApprovalBox({ item, plan, digest }: { item: Remediation; plan: Plan; digest: string }) {
-  const [asking, setAsking] = useState<'confirm' | 'reject' | null>(null)
+  const [asking, setAsking] = useState<Asking | null>(null)
   const [changed, setChanged] = useState(false)
   const client = useQueryClient()
   const user = useUser()
@@ -39,14 +45,17 @@ export function ApprovalBox({ item, plan, digest }: { item: Remediation; plan: P
         void client.invalidateQueries({ queryKey: [key] })
     },
   }
-  const approving = useMutation({ mutationFn: () => api.approve(item.id, digest), ...outcome })
-  const rejecting = useMutation({ mutationFn: (reason: string) => api.reject(item.id, digest, reason), ...outcome })
-  const begin = (what: 'confirm' | 'reject' | null) => {
+  const approving = useMutation({ mutationFn: (seen: string) => api.approve(item.id, seen), ...outcome })
+  const rejecting = useMutation({
+    mutationFn: ({ seen, reason }: { seen: string; reason: string }) => api.reject(item.id, seen, reason),
+    ...outcome,
+  })
+  const begin = (what: Asking['what'] | null) => {
     approving.reset()
     rejecting.reset()
     setChanged(false)
-    setAsking(what)
-    if (what === null) approving.mutate()
+    setAsking(what && { what, seen: digest })
+    if (what === null) approving.mutate(digest)
   }
 
   const got = item.approvals.got.filter((one) => one.verdict === 'approve')
@@ -98,7 +107,7 @@ export function ApprovalBox({ item, plan, digest }: { item: Remediation; plan: P
           Reject…
         </Guarded>
       </div>
-      {asking === 'confirm' && (
+      {asking?.what === 'confirm' && (
         <ReasonDialog
           title="Approve what cannot be taken back?"
           verb="Approve"
@@ -107,13 +116,13 @@ export function ApprovalBox({ item, plan, digest }: { item: Remediation; plan: P
           busy={approving.isPending}
           error={approving.error}
           onClose={close}
-          onDo={() => approving.mutate()}
+          onDo={() => approving.mutate(asking.seen)}
         >
           {actionName(item.action)} {item.target.namespace} / {item.target.name} has no inverse. If it does not help,
           Aegis cannot undo it and calls a person.
         </ReasonDialog>
       )}
-      {asking === 'reject' && (
+      {asking?.what === 'reject' && (
         <ReasonDialog
           title="Reject this plan?"
           verb="Reject"
@@ -121,7 +130,7 @@ export function ApprovalBox({ item, plan, digest }: { item: Remediation; plan: P
           busy={rejecting.isPending}
           error={rejecting.error}
           onClose={close}
-          onDo={(reason) => rejecting.mutate(reason)}
+          onDo={(reason) => rejecting.mutate({ seen: asking.seen, reason })}
         >
           Nothing is done, and Aegis does not propose it again for this incident.
         </ReasonDialog>

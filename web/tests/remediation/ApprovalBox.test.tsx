@@ -33,6 +33,18 @@ describe('the approval box', () => {
     await waitFor(() => expect(posted(sent)).toHaveLength(1))
   })
 
+  it('approves the plan that was shown when the dialog opened, not one that came behind it', async () => {
+    const shown = plan({ reversible: false, inverse: null })
+    const { sent, again } = box({}, shown)
+    const newer = <ApprovalBox item={remediation()} plan={shown} digest="bb22" />
+    fireEvent.click(approve())
+    again(newer)
+    fireEvent.change(screen.getByLabelText('Type cart to confirm'), { target: { value: 'cart' } })
+    fireEvent.click(screen.getByRole('button', { name: 'Approve' }))
+    await waitFor(() => expect(posted(sent)).toHaveLength(1))
+    expect(posted(sent)[0]?.body).toEqual({ plan_digest: 'aa11' })
+  })
+
   it('asks for a reason before rejecting', async () => {
     const { sent } = box()
     fireEvent.click(reject())
