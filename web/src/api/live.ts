@@ -29,6 +29,8 @@ export function listen(changed: (topic: Topic, id: string | null) => void, open 
   let wait = FIRST_RETRY_MS
 
   const connect = () => {
+    // A browser opens six connections to one host; tabs that nobody sees leave them to the one with the kill switch.
+    if (document.hidden) return
     stream = open()
     stream.addEventListener('hello', () => {
       // Whatever happened while nobody listened is read now.
@@ -53,15 +55,18 @@ export function listen(changed: (topic: Topic, id: string | null) => void, open 
   const again = () => {
     clearTimeout(timer)
     stream?.close()
+    if (useLive.getState().link === 'live') useLive.setState({ link: 'polling' })
     wait = FIRST_RETRY_MS
     connect()
   }
+  document.addEventListener('visibilitychange', again)
   globalThis.addEventListener('online', again)
   globalThis.addEventListener('offline', unanswered)
   connect()
   return () => {
     clearTimeout(timer)
     stream?.close()
+    document.removeEventListener('visibilitychange', again)
     globalThis.removeEventListener('online', again)
     globalThis.removeEventListener('offline', unanswered)
     useLive.setState({ link: 'connecting' })

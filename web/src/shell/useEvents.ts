@@ -3,9 +3,16 @@
 import { useQueryClient } from '@tanstack/react-query'
 import { useEffect } from 'react'
 import { listen } from '../api/live'
-import { refresh } from '../api/queries'
+import { refresher } from '../api/queries'
 
 export function useEvents(): void {
   const client = useQueryClient()
-  useEffect(() => listen((topic, id) => refresh(client, topic, id)), [client])
+  useEffect(() => {
+    const { changed, stop } = refresher(client)
+    const close = listen(changed)
+    return () => {
+      close()
+      stop()
+    }
+  }, [client])
 }

@@ -69,6 +69,19 @@ describe('the live connection', () => {
     expect(changed.map(([topic]) => topic)).toEqual(['incident', 'remediation', 'alert', 'state'])
   })
 
+  it('is not held open by a page that nobody sees: browsers allow few connections to one host', () => {
+    const hidden = vi.spyOn(document, 'hidden', 'get').mockReturnValue(true)
+    newest().say('hello')
+    document.dispatchEvent(new Event('visibilitychange'))
+    expect(newest().closed).toBe(true)
+    expect(streams).toHaveLength(1)
+    hidden.mockReturnValue(false)
+    document.dispatchEvent(new Event('visibilitychange'))
+    newest().say('hello')
+    expect(streams).toHaveLength(2)
+    expect(changed.map(([topic]) => topic)).toEqual(['incident', 'remediation', 'alert', 'state'])
+  })
+
   it('is offline when no answer comes, and polling as soon as one does', () => {
     unanswered()
     expect(useLive.getState().link).toBe('offline')
