@@ -36,6 +36,14 @@ describe('the banners', () => {
     expect(screen.getByRole('button', { name: 'Resume' }).getAttribute('aria-disabled')).toBe('true')
   })
 
+  it('say that a newer version runs than the one this page came from', () => {
+    const { again } = show(<Banners state={undefined} />, user())
+    again(<Banners state={state({ version: '1' })} />)
+    expect(screen.queryByText(/is running now/)).toBeNull()
+    again(<Banners state={state({ version: '2' })} />)
+    expect(screen.getByText(/Aegis 2 is running now; this page belongs to 1/)).toBeTruthy()
+  })
+
   it('say what cannot happen while a process is down, even one that was never seen', () => {
     const down = { name: 'executor', instance: 'a', status: 'down' as const, detail: '', seen_at: null }
     show(<Banners state={state({ processes: [down] })} />, user())

@@ -18,6 +18,6 @@ export function useMay(permission: Permission): boolean {
 
 /** A place inside this page to go to after the login; never another origin. */
 export function inside(next: unknown): string {
-  if (typeof next !== 'string' || !/^\/(?![/\\])/.test(next)) return '/'
+  if (typeof next !== 'string' || !/^\/(?![/\\\s])/.test(next)) return '/'
   return next.startsWith('/login') || next.startsWith('/first-admin') ? '/' : next
 }

@@ -23,8 +23,8 @@ const WITHOUT: Record<string, string> = {
 }
 
 export function Banners({ state }: { state: SystemState | undefined }) {
-  const [version] = useState(() => state?.version)
-  const known = version ?? state?.version
+  const [own, setOwn] = useState(state?.version)
+  if (own === undefined && state) setOwn(state.version)
   return (
     <div className={css.banners}>
       <Offline />
@@ -45,7 +45,7 @@ export function Banners({ state }: { state: SystemState | undefined }) {
             {one.detail}
           </Banner>
         ))}
-      {state && known && state.version !== known && (
+      {state && own && state.version !== own && (
         <Banner
           tone="info"
           sign="run"
@@ -55,7 +55,7 @@ export function Banners({ state }: { state: SystemState | undefined }) {
             </Button>
           }
         >
-          Aegis {state.version} is running now; this page belongs to {known}.
+          Aegis {state.version} is running now; this page belongs to {own}.
         </Banner>
       )}
     </div>

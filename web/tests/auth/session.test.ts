@@ -9,6 +9,7 @@ describe('where a login leads', () => {
     'https://evil.example/',
     '//evil.example/',
     '/\\evil.example/',
+    '/\t/evil.example/',
     'javascript:alert(1)',
     '/login?next=/login',
     '',
