@@ -17,6 +17,7 @@ from aegis.executor.journal import Intent
 from aegis.executor.objects import ACTION_ANNOTATION, FIELD_MANAGER, Document, Object
 from aegis.executor.patience import Wait, patiently
 from aegis.kit.clock import parse_rfc3339
+from aegis.kit.ids import ID_PATTERN
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ def _deployment(deployment: Object, intent: Intent, sent_version: str) -> Seen:
     matches = holds(deployment.raw, intent.after)
     wrote = _wrote_since(deployment, intent.at)
     data: Document = {
-        "annotation": annotation,
+        # Whoever may write the object chose this text; what is no id is not kept.
+        "annotation": annotation if ID_PATTERN.fullmatch(annotation) else "",
         "spec_matches": matches,
         "generation": deployment.generation,
         "field_manager_wrote_since_intent": wrote,

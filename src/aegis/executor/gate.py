@@ -98,7 +98,7 @@ class Gate:
         verify_binding(decision, request.body, action)
         digest = action_digest(request.body)
         with self._database.begin() as connection:
-            journal.check_unused(connection, decision, action.id)
+            journal.check_unused(connection, decision)
             known = journal.find(connection, action.id)
             if known is None:
                 safety.check(safety.read(connection), decision)

@@ -83,7 +83,7 @@ def begin(connection: Connection, intent: Intent, limits: Limits, *, now: dateti
     action = intent.action
     safety.check(safety.read(connection, keep=True), intent.decision)
     serialise(connection, "intent")
-    check_unused(connection, intent.decision, action.id)
+    check_unused(connection, intent.decision)
     if find(connection, action.id) is not None:
         raise Refused(Refusal.ID_REUSED, "this action was begun meanwhile")
     if connection.scalar(select(exists().where(withdrawn.c.action_id == action.id))):
@@ -149,7 +149,7 @@ def finish(connection: Connection, action_id: str, result: Result, *, now: datet
     log.append(connection, kind, at=now, subject=action_id, data=data)
 
 
-def check_unused(connection: Connection, decision: Decision, action_id: str) -> None:
+def check_unused(connection: Connection, decision: Decision) -> None:
     """Raise `Refused(decision_used)` when this decision already stands behind an intent."""
     used = connection.scalar(select(intents.c.action_id).where(intents.c.decision_id == decision.jti))
     if used is not None:

@@ -59,6 +59,8 @@ def _settle(reconciler: Reconciler, stop: threading.Event) -> None:
             reconciler.run_once()
         except AegisError as error:
             _logger.warning("reconcile:postponed", code=error.code, detail=error.message)
+        except Exception:  # the top of the thread: were it to end, nothing would be settled any more
+            _logger.exception("reconcile:crashed")
 
 
 def _database_url(settings: ExecutorSettings) -> str:
