@@ -63,7 +63,7 @@ def tell(api: Api, who: httpx2.Client, incident: Incident, **more: str) -> None:
     assert who.post("/alerts/alertmanager", json={"version": "4", "alerts": [alert]}).status_code == 202
     with api.database.begin() as conn:
         heard = alerts.unsensed(conn)[0]
-        alerts.sensed(conn, heard.id, entity=incident.entity, incident_id=incident.id, now=api.clock.now())
+        alerts.sensed(conn, heard, entity=incident.entity, incident_id=incident.id, now=api.clock.now())
 
 
 def test_whoever_sent_the_alert_does_not_approve_what_came_of_it(api: Api) -> None:

@@ -63,7 +63,7 @@ def test_of_more_alerts_than_are_kept_the_last_stay_and_those_of_open_incidents(
         api.clock.advance(1)
     with api.database.begin() as conn:
         oldest = alerts.page(conn, status=None, limit=10, before=None)[-1]
-        alerts.sensed(conn, oldest.id, entity=incident.entity, incident_id=incident.id, now=api.clock.now())
+        alerts.sensed(conn, oldest, entity=incident.entity, incident_id=incident.id, now=api.clock.now())
         alerts.forget_oldest(conn, keep=2)
     assert [item["name"] for item in operator.get("/alerts").json()["items"]] == ["Alert5", "Alert4", "Alert0"]
 

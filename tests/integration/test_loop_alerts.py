@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -144,6 +145,42 @@ def test_very_many_alerts_of_one_workload_are_still_thought_about(tale: Story) -
     assert tale.incident(name).failure_class == "error_burst"
     with tale.connect() as conn:
         assert len(alerts.of_incident(conn, tale.incident(name).id)) == JOINED
+
+
+def test_an_alert_that_is_one_too_many_has_no_say_in_what_is_wrong(tale: Story) -> None:
+    """It would bring about what its sender may approve: only whose alert joined the incident may not."""
+    name = tale.fresh()
+    for number in range(JOINED):
+        tale.alert(name, f"SomethingNobodyWroteARuleFor{number}")
+    tale.turn()
+    tale.alert(name)
+    tale.advance(5)
+    assert (tale.incident(name).failure_class, tale.remediations(name)) == ("unknown", [])
+
+
+def test_an_alert_that_fires_again_while_its_end_is_written_down_is_not_lost(tale: Story) -> None:
+    name = tale.fresh()
+    over = tale.alert(name, status="resolved")
+    tale.alert(name)
+    with tale.connect() as conn:
+        alerts.sensed(conn, over, entity=None, incident_id=None, now=tale.clock.now())
+    tale.turn()
+    assert tale.incident(name).failure_class == "error_burst"
+
+
+def test_an_alert_that_nobody_repeats_ends_with_its_incident_and_says_nothing_of_the_next(tale: Story) -> None:
+    name = tale.fresh()
+    with tale.under(timing=replace(tale.loop.timing, alert_trusted=timedelta(seconds=30))):
+        tale.alert(name, CRASHING)
+        tale.turn()
+        assert tale.incident(name).failure_class == "crash_loop"
+        tale.every = 15
+        tale.advance(60)
+        tale.every = 5
+        assert tale.incident(name).state == "resolved"
+        tale.alert(name, "SomethingNobodyWroteARuleFor")
+        tale.turn()
+        assert [one.failure_class for one in tale.incidents(name)] == ["crash_loop", "unknown"]
 
 
 def test_without_any_metrics_alerts_do_it_all(small: Story) -> None:

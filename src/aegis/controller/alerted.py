@@ -34,7 +34,7 @@ def sense_alerts(loop: Loop) -> list[Incident]:
                 found[incident.id] = incident
             continue
         with loop.database.begin() as conn:  # one that is over stays with the incident that it led to
-            alerts.sensed(conn, alert.id, entity=entity, incident_id=alert.incident_id, now=loop.clock.now())
+            alerts.sensed(conn, alert, entity=entity, incident_id=alert.incident_id, now=loop.clock.now())
     return list(found.values())
 
 
@@ -48,7 +48,7 @@ def _alerted(loop: Loop, alert: Alert, entity: str) -> Incident | None:
     with loop.database.begin() as conn:
         incident = incidents.open_for_entity(conn, entity)
         if _one_too_many(conn, alert, incident, entity):
-            alerts.sensed(conn, alert.id, entity=entity, incident_id=None, now=now)
+            alerts.sensed(conn, alert, entity=entity, incident_id=None, now=now)
             return None
         if incident is None:
             summary = alert.annotations.get("summary") or alert.annotations.get("description") or alert.name
@@ -68,7 +68,7 @@ def _alerted(loop: Loop, alert: Alert, entity: str) -> Incident | None:
             incident, _ = incidents.see(conn, sighting, new_id=loop.ids.new("inc"), now=now)
         else:
             incidents.touch(conn, incident.id, last_abnormal_at=now, now=now)
-        alerts.sensed(conn, alert.id, entity=entity, incident_id=incident.id, now=now)
+        alerts.sensed(conn, alert, entity=entity, incident_id=incident.id, now=now)
     crash_point("controller.alert.after_commit")
     return incident
 

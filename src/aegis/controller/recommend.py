@@ -32,7 +32,7 @@ def diagnose(loop: Loop, incident: Incident, at: float) -> tuple[Incident, bool]
     """
     with loop.database.begin() as conn:
         begun = remediations.of_incident(conn, incident.id)
-        firing = alerts.firing_for(conn, incident.entity)
+        firing = alerts.firing(conn, incident.id, received_after=loop.clock.now() - loop.timing.alert_trusted)
     last = next((item for item in reversed(begun) if item.effect_at and item.undo_of is None), None)
     if incident.diagnosis is not None and last is not None and not _rested(loop, last):
         return incident, last.close not in (None, Close.RESOLVED)

@@ -137,7 +137,7 @@ def _resolve(loop: Loop, incident: Incident, *, reason: str) -> None:
         items = remediations.of_incident(conn, incident.id)
         if any(item.state.value not in ("closed", "awaiting_approval") for item in items):
             return
-        if any(alert.status == "firing" for alert in alerts.of_incident(conn, incident.id)):
+        if alerts.firing(conn, incident.id, received_after=now - loop.timing.alert_trusted):
             return
         incidents.set_state(conn, incident.id, "resolved", reason=reason, now=now)
         for item in items:

@@ -81,10 +81,10 @@ def unsensed(conn: Connection, limit: int = 200) -> list[Alert]:
     return [_alert(row) for row in conn.execute(statement.limit(limit))]
 
 
-def sensed(conn: Connection, alert_id: str, *, entity: str | None, incident_id: str | None, now: datetime) -> None:
-    conn.execute(
-        update(alerts).where(alerts.c.id == alert_id).values(sensed_at=now, entity=entity, incident_id=incident_id)
-    )
+def sensed(conn: Connection, alert: Alert, *, entity: str | None, incident_id: str | None, now: datetime) -> None:
+    """The loop has looked at it as it was; one that was received again since then is looked at again."""
+    as_it_was = (alerts.c.id == alert.id) & (alerts.c.count == alert.count)
+    conn.execute(update(alerts).where(as_it_was).values(sensed_at=now, entity=entity, incident_id=incident_id))
 
 
 def keep_fresh(conn: Connection, *, received_after: datetime, now: datetime) -> list[str]:
@@ -121,9 +121,11 @@ def told_by(conn: Connection, incident_id: str, principal: str) -> bool:
     return conn.execute(select(exists(mine))).scalar_one()
 
 
-def firing_for(conn: Connection, entity: str) -> list[Alert]:
-    """What fires on a workload, the last received first; of very many only those."""
-    statement = select(alerts).where(alerts.c.entity == entity, alerts.c.status == "firing")
+def firing(conn: Connection, incident_id: str, *, received_after: datetime) -> list[Alert]:
+    """What fires of an incident, as far as anybody has said so lately; the last received first."""
+    statement = select(alerts).where(
+        alerts.c.incident_id == incident_id, alerts.c.status == "firing", alerts.c.received_at >= received_after
+    )
     rows = conn.execute(statement.order_by(alerts.c.received_at.desc(), alerts.c.id).limit(JOINED))
     return [_alert(row) for row in rows]
 
