@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
 import httpx2
@@ -22,6 +23,7 @@ from aegis.kit.clock import Clock
 from aegis.kit.errors import AegisError, Unavailable
 from aegis.kit.strict_json import canonical, loads
 
+Made = TypeVar("Made")
 OutcomeState = Literal["open", "executed", "failed", "unknown"]
 _UNTOUCHED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 
@@ -84,16 +86,18 @@ class ExecutorClient:
             "name": target.name,
             "params": params,
         }
-        return Plan.from_document(self._read("POST", "/v1/plan", canonical(body)))
+        return _made(Plan.from_document, self._read("POST", "/v1/plan", canonical(body)), NotApplied)
 
     def act(self, action: Action, decision: str) -> Outcome:
         """Submit a ticket; at most one effect per `action.id`, however often this is called."""
-        return Outcome.from_document(self._send("POST", "/v1/actions", canonical_body(action), decision))
+        answer = self._send("POST", "/v1/actions", canonical_body(action), decision)
+        return _made(Outcome.from_document, answer, OutcomeUnknown)
 
     def outcome(self, action_id: str) -> Outcome | None:
         """What the journal knows of an action, settled with the cluster where it was open; None if it never began."""
         try:
-            return Outcome.from_document(self._read("GET", f"/v1/actions/{quote(action_id, safe='')}"))
+            answer = self._read("GET", f"/v1/actions/{quote(action_id, safe='')}")
+            return _made(Outcome.from_document, answer, NotApplied)
         except ActionRefused as error:
             if error.code == "not_found":
                 return None
@@ -103,7 +107,7 @@ class ExecutorClient:
         """None, and the id can never begin any more, or what the journal knows because it has begun already."""
         path = f"/v1/actions/{quote(action_id, safe='')}"
         try:
-            return Outcome.from_document(self._read("DELETE", path))
+            return _made(Outcome.from_document, self._read("DELETE", path), NotApplied)
         except ActionRefused as error:
             if error.code == "not_found":
                 return None
@@ -155,6 +159,14 @@ class ExecutorClient:
         except httpx2.HTTPError as error:
             raise OutcomeUnknown("executor_silent", f"the executor did not answer ({type(error).__name__})") from None
         return _answer(response)
+
+
+def _made(make: Callable[[dict[str, Any]], Made], document: dict[str, Any], failure: type[Unavailable]) -> Made:
+    """The value that a 200 carries; one in another form is not the executor's, whoever sent it."""
+    try:
+        return make(document)
+    except (KeyError, TypeError):
+        raise failure("executor_garbled", "the executor answered in a form that is not its own") from None
 
 
 def _answer(response: httpx2.Response) -> dict[str, Any]:
