@@ -288,6 +288,28 @@ def test_why_tells_the_refusal_the_chain_and_what_stands_in_the_way_now(api: Api
         assert [blocker["code"] for blocker in said["blockers"]] == ["cooldown", "stopped", "mode_observe"]
 
 
+def test_whoever_stopped_aegis_is_named_until_it_is_resumed_whatever_else_changes(api: Api) -> None:
+    item, admin = api.waiting(api.incident()), api.as_("admin")
+    api.as_("operator").post("/safety/stop", json={"reason": "odd things happen"})
+    before = admin.get("/state").json()
+    api.clock.advance(3600)
+    assert admin.put("/users/operator@example.org/roles", json={"roles": ["viewer"]}).is_success
+    assert admin.put("/safety/mode", json={"mode": "auto", "reason": "trust"}).is_success
+    state = admin.get("/state").json()
+    assert (state["epoch"], state["mode"], state["stopped"]) == (before["epoch"] + 2, "auto", True)
+    assert [state[name] for name in ("changed_by", "changed_at", "reason")] == [
+        "operator@example.org",
+        "2026-03-01T12:00:00Z",
+        "odd things happen",
+    ]
+    said = admin.get(f"/why?subject={item.id}").json()["blockers"]
+    assert said == [
+        {"code": "stopped", "sentence": "the kill switch is on since 12:00:00 UTC, by operator@example.org"}
+    ]
+    resumed = admin.post("/safety/resume", json={"reason": "all well"}).json()
+    assert (resumed["changed_by"], resumed["reason"]) == ("admin@example.org", "all well")
+
+
 def test_why_about_a_request_by_hand_tells_its_own_way(api: Api) -> None:
     item = api.waiting(by="operator@example.org", roles=["operator"])
     said = api.as_("viewer").get("/why?subject=deployment/shop/cart").json()

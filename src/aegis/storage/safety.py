@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, cast
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, case, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from aegis.audit.entry import Entry
@@ -62,8 +62,10 @@ def bump_epoch(conn: Connection, *, by: str, reason: str, now: datetime) -> Safe
 
 
 def _change(conn: Connection, *, kind: str, by: str, reason: str, now: datetime, **values: object) -> Safety:
-    statement = update(safety).values(**values, epoch=safety.c.epoch + 1, changed_at=now, changed_by=by, reason=reason)
-    conn.execute(statement)
+    told: dict[str, object] = {"changed_at": now, "changed_by": by, "reason": reason}
+    if "stopped" not in values:  # while the switch is on, the row goes on saying who threw it, when and why
+        told = {name: case((safety.c.stopped, safety.c[name]), else_=value) for name, value in told.items()}
+    conn.execute(update(safety).values(**values, **told, epoch=safety.c.epoch + 1))
     state = read(conn)
     data = {"mode": state.mode, "stopped": state.stopped, "epoch": state.epoch, "reason": reason}
     audit.append(conn, Entry(kind=kind, at=now, actor=by, subject="safety", data=data))
