@@ -5,9 +5,10 @@ from __future__ import annotations
 import psycopg
 import pytest
 from tests.integration.support_loop import Story, small
+from tests.integration.support_policies import put_newer
 
 from aegis.controller.reconcile import advance
-from aegis.storage import policies
+from aegis.storage import policies, safety
 
 __all__ = ["small"]
 pytestmark = pytest.mark.integration
@@ -17,14 +18,14 @@ NAME = "job-00"
 
 def test_a_policy_that_this_release_cannot_read_denies_everything_and_is_on_record(small: Story) -> None:
     with small.connect() as conn:
-        policies.save(conn, {"id": "newer", "effect": "MAYBE"}, b"{}", by="test", comment="", now=small.clock.now())
+        put_newer(conn, now=small.clock.now())
     small.alert(NAME)
     small.turn()
     item = small.remediation(NAME)
     assert (small.refusals(item), item.close, small.effects()) == (["policy_denied"], "refused", [])
     assert "cannot be read" in item.refusals[0]["sentence"]
     denied = next(entry for entry in small.said(item.id) if entry.kind == "remediation:denied")
-    assert (denied.data["code"], denied.data["refusals"]) == ("deny_on_error", ["policy_denied"])
+    assert (denied.data["code"], denied.data["refusals"]) == ("engine_error", ["policy_denied"])
 
     with small.connect() as conn:
         policies.disable(conn, "newer", by="test", now=small.clock.now())
@@ -35,6 +36,7 @@ def test_a_policy_that_this_release_cannot_read_denies_everything_and_is_on_reco
 @pytest.mark.parametrize("state", ["proposed", "ready"])
 def test_policies_that_take_too_long_stop_the_stage_before_anything_is_touched(small: Story, state: str) -> None:
     item = small.up_to(NAME, state)
+    small.change(safety.bump_epoch)  # what was read before is not believed any more
     with psycopg.connect(small.system.control_url) as other:
         other.execute("LOCK TABLE policies IN ACCESS EXCLUSIVE MODE")
         assert advance(small.loop)

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from tests.integration.support_loop import Story, small
 
-from aegis.policy.documents import validate
 from aegis.policy.starter import documents
 from aegis.storage import policies
 
@@ -36,9 +35,8 @@ def denied(tale: Story, name: str) -> tuple[str, str]:
 
 
 def test_a_deny_beats_the_allow_beside_it_and_leaves_the_others_alone(small: Story) -> None:
-    text = validate(DENY).model_dump_json(by_alias=True, exclude_none=True).encode()
     with small.connect() as conn:
-        policies.save(conn, DENY, text, by="test", comment="", now=small.clock.now())
+        policies.save(conn, DENY, by="test", comment="", now=small.clock.now())
     small.alert(NAME)
     small.alert("job-01")
     small.turn()

@@ -27,7 +27,6 @@ from aegis.controller import process as controller_process
 from aegis.controller.app import Controller
 from aegis.controller.engine import EngineClient
 from aegis.controller.loop import Loop, Timing
-from aegis.controller.policies import Policies
 from aegis.engine import app as engine
 from aegis.executor import app as executor
 from aegis.executor import process as executor_process
@@ -44,6 +43,7 @@ from aegis.sandbox import server as sandbox_server
 from aegis.sandbox.kube import server as kube
 from aegis.sandbox.world import Sandbox
 from aegis.storage.database import Database
+from aegis.storage.policy_set import PolicySet
 from aegis.storage.sequencer import Sequencer
 from aegis.telemetry.prometheus import PrometheusSource
 
@@ -264,7 +264,7 @@ def _controller(place: Place, board: Board) -> None:
         engine=EngineClient(place.url("engine")),
         executor=ExecutorClient(place.url("executor"), load_hmac_keys(place.keys.hmac), clock),
         telemetry=_source(place),
-        policies=Policies(),
+        policies=PolicySet(),
         sequencer=Sequencer.from_files(database, clock, place.keys.audit_private, place.witness),
         decision_key=load_signing_key(place.keys.decision_private),
         clock=clock,

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 from tests.integration.support_loop import RESTART, Story, jobs, tale
+from tests.integration.support_policies import put_newer
 
 from aegis.controller.reconcile import advance
-from aegis.policy.documents import validate
 from aegis.policy.starter import documents
 from aegis.storage import approvals, policies, safety, users
 from aegis.storage.approvals import Approval
@@ -33,9 +33,8 @@ def alerted(tale: Story) -> tuple[str, Remediation]:
 def save_policy(tale: Story, policy_id: str, **changes: Any) -> None:
     """A new version of a starter policy, as the API saves it."""
     document = next(one for one in documents() if one["id"] == policy_id) | changes
-    text = validate(document).model_dump_json(by_alias=True, exclude_none=True)
     with tale.connect() as conn:
-        policies.save(conn, document, text.encode(), by="test", comment="a test", now=tale.clock.now())
+        policies.save(conn, document, by="test", comment="a test", now=tale.clock.now())
 
 
 # --- modes -------------------------------------------------------------------------------------------------------
@@ -158,12 +157,12 @@ def no_policy_any_more(tale: Story) -> None:
 def policies_nobody_can_read(tale: Story) -> None:
     """A version that this release does not understand."""
     with tale.connect() as conn:
-        policies.save(conn, {"id": "newer", "effect": "MAYBE"}, b"{}", by="test", comment="", now=tale.clock.now())
+        put_newer(conn, now=tale.clock.now())
 
 
 def mend_policies(tale: Story) -> None:
     with tale.connect() as conn:
-        if policies.get(conn, "newer") is not None:
+        if any(one.policy_id == "newer" for one in policies.active(conn)):
             policies.disable(conn, "newer", by="test", now=tale.clock.now())
     save_policy(tale, "heal-restart")
 

@@ -24,7 +24,6 @@ from aegis.cli.keyring import Keyring
 from aegis.controller.app import Controller
 from aegis.controller.engine import EngineClient
 from aegis.controller.loop import Loop, Timing
-from aegis.controller.policies import Policies
 from aegis.engine import app as engine
 from aegis.executor import app as executor
 from aegis.executor.cluster import KubernetesCluster
@@ -42,6 +41,7 @@ from aegis.sandbox.world import Sandbox
 from aegis.storage import migrate
 from aegis.storage.database import Database
 from aegis.storage.first_start import seed
+from aegis.storage.policy_set import PolicySet
 from aegis.storage.safety import Mode
 from aegis.storage.sequencer import Sequencer
 from aegis.telemetry.prometheus import PrometheusSource
@@ -170,7 +170,7 @@ class Rehearsal:
                 self.executor_url, load_hmac_keys(self.keys.hmac), self.clock, seconds=PATIENCE_SECONDS
             ),
             telemetry=self.source,
-            policies=Policies(),
+            policies=PolicySet(),
             sequencer=Sequencer.from_files(self.database, self.clock, self.keys.audit_private, self.witness),
             decision_key=load_signing_key(self.keys.decision_private),
             clock=self.clock,

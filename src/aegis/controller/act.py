@@ -47,7 +47,7 @@ PASSING = frozenset(
 
 
 def prepare(loop: Loop, item: Remediation) -> Commit:
-    """APPROVED → READY with the budget taken, or DENIED because something changed since the decision."""
+    """APPROVED → READY with budget and limits taken, or DENIED because something changed since the decision."""
     planned = plan_now(loop, item)
     if isinstance(planned, Refusal):
         return always(denied([planned], stage="act"))
@@ -58,7 +58,7 @@ def prepare(loop: Loop, item: Remediation) -> Commit:
     def commit(conn: Connection, locked: Remediation) -> Move | Later:
         now = loop.clock.now()
         verdict = gate.check(loop, conn, locked, planned, now=now)
-        refusals = verdict.refusals or _unapproved(verdict)
+        refusals = verdict.refusals or _unapproved(verdict) or gate.reserve(conn, locked, verdict)
         if not refusals:
             wanted = gate.budget_keys(loop, locked, storm=verdict.storm)
             shortage = budgets.take(conn, wanted, now=now)
@@ -84,7 +84,7 @@ def commit_intent(loop: Loop, item: Remediation) -> Commit:
         verdict = gate.check(loop, conn, locked, Plan.from_document(locked.plan or {}), now=loop.clock.now())
         # The budget was taken in `prepare`; running out of it since then is this remediation's own doing.
         refusals = [one for one in verdict.refusals if one.code is not Reason.BUDGET_EXHAUSTED]
-        refusals = refusals or _unapproved(verdict)
+        refusals = refusals or _unapproved(verdict) or gate.reserve(conn, locked, verdict)
         if refusals:
             return refused(loop, locked, refusals, stage="act", data=verdict.audit())
         return Move(

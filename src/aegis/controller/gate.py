@@ -1,7 +1,8 @@
 """The gate: everything that must hold before an action may go on, gathered in one read and answered in one value.
 
 Used before a person is asked, again before the budget is taken, and again before the intent is written, because each
-of policy, epoch, object, signals and budgets may have changed since. It never acts and never writes.
+of policy, epoch, object, signals and budgets may have changed since. It never acts, and writes nothing but the record
+of what it asked policy; `reserve` alone takes the places that policy's limits leave.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from aegis.actions.plan import Plan, plan_digest
+from aegis.controller import ask
 from aegis.controller.loop import Loop
-from aegis.kit.errors import Conflict, Invalid
-from aegis.policy.decision import ApprovalNeeded, Decision, refusal
+from aegis.policy.decision import ApprovalNeeded, Decision
 from aegis.policy.request import Request
 from aegis.remediation import budgets as budget_rules
 from aegis.remediation import guards
@@ -39,6 +40,7 @@ class Verdict:
     approvers: tuple[str, ...]
     storm: bool
     digest: str
+    request: Request
 
     def document(self) -> dict[str, Any]:
         """The decision as stored with the remediation."""
@@ -61,12 +63,13 @@ def check(loop: Loop, conn: Connection, item: Remediation, plan: Plan, *, now: d
     incident = incidents.get(conn, item.incident_id) if item.incident_id else None
     parent = remediations.get(conn, item.undo_of) if item.undo_of else None
     roles = _roles(conn, item)
-    decision = _decision(loop, conn, _request(item, roles, plan, incident, state, now))
+    request = _request(item, roles, plan, incident, state, now)
+    decision = ask.policy(loop, conn, request, holder=item.id, epoch=state.epoch, limited=not item.undo_of)
     storm = not item.undo_of and _storm(loop, conn, item, now)
     refusals = guards.refusals(_facts(loop, conn, item, plan, incident, state, now), loop.rules, now)
     if decision.effect != "allow":
         refusals += _lost_roles(item, roles)
-        refusals.append(Refusal(Reason.POLICY_DENIED, decision.sentence))
+        refusals.append(_refusal(decision))
     if parent is not None and not _untouched_since(parent, plan):
         refusals.append(Refusal(Reason.PLAN_STALE, "somebody changed the object since; undoing would overwrite that"))
     if not item.undo_of:
@@ -82,16 +85,21 @@ def check(loop: Loop, conn: Connection, item: Remediation, plan: Plan, *, now: d
         approvers=_counted(conn, item, parent, decision.approval),
         storm=storm,
         digest=plan_digest(item.action, item.target, item.params, plan),
+        request=request,
     )
 
 
-def _decision(loop: Loop, conn: Connection, request: Request) -> Decision:
-    """What policy says; policies that cannot be read say no (P7)."""
-    try:
-        return loop.policies.current(conn).evaluate(request)
-    except (Invalid, Conflict) as error:
-        why = f"the policies cannot be read: {error.message}"
-        return refusal("deny_on_error", why, errors=(error.message,))
+def reserve(conn: Connection, item: Remediation, verdict: Verdict) -> list[Refusal]:
+    """Take the places that the allow's limits count; an undo takes none, because taking back must never wait."""
+    if item.undo_of:
+        return []
+    decision = ask.reserve(conn, verdict.request, verdict.decision, holder=item.id, epoch=verdict.safety.epoch)
+    return [] if decision.effect == "allow" else [_refusal(decision)]
+
+
+def _refusal(decision: Decision) -> Refusal:
+    limited = decision.code == "limit_exceeded"
+    return Refusal(Reason.LIMIT_EXCEEDED if limited else Reason.POLICY_DENIED, decision.sentence)
 
 
 def _roles(conn: Connection, item: Remediation) -> tuple[str, ...]:
@@ -235,6 +243,6 @@ def approvers(conn: Connection, item: Remediation) -> tuple[str, ...]:
 def _asked_for(item: Remediation) -> ApprovalNeeded | None:
     """The approval that the stored decision obliges to."""
     for duty in (item.decision or {}).get("obligations", []):
-        if duty["type"] == "require_approval":
+        if duty["type"] == "require_approval" and duty.get("fulfillment", "required") == "required":
             return ApprovalNeeded(duty["count"], tuple(duty["from_roles"]), None)
     return None

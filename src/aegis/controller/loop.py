@@ -14,13 +14,13 @@ from typing import Any
 from aegis.actions.client import ExecutorClient
 from aegis.actions.keys import SigningKey
 from aegis.controller.engine import EngineClient
-from aegis.controller.policies import Policies
 from aegis.kit.clock import Clock
 from aegis.kit.ids import Ids
 from aegis.remediation.budgets import Limits
 from aegis.remediation.guards import Rules
 from aegis.remediation.states import State
 from aegis.storage.database import Connection, Database
+from aegis.storage.policy_set import PolicySet
 from aegis.storage.remediations import SYSTEM, Remediation
 from aegis.storage.sequencer import Sequencer
 from aegis.telemetry.prometheus import PrometheusSource
@@ -53,7 +53,7 @@ class Loop:
     engine: EngineClient
     executor: ExecutorClient
     telemetry: PrometheusSource
-    policies: Policies
+    policies: PolicySet
     sequencer: Sequencer
     decision_key: SigningKey
     clock: Clock

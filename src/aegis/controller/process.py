@@ -22,7 +22,6 @@ from aegis.actions.keys import load_hmac_keys, load_signing_key
 from aegis.controller.app import Controller, owner_name
 from aegis.controller.engine import EngineClient
 from aegis.controller.loop import Loop, Timing
-from aegis.controller.policies import Policies
 from aegis.controller.settings import ControllerSettings
 from aegis.kit.clock import SystemClock
 from aegis.kit.errors import AegisError
@@ -30,6 +29,7 @@ from aegis.kit.ids import Ids
 from aegis.kit.logging import configure_logging
 from aegis.storage.database import Channel, Database
 from aegis.storage.first_start import seed
+from aegis.storage.policy_set import PolicySet
 from aegis.storage.sequencer import Sequencer
 from aegis.telemetry.prometheus import PrometheusSource
 
@@ -108,7 +108,7 @@ def build(settings: ControllerSettings) -> Controller:
         telemetry=PrometheusSource(
             settings.prometheus_url, interval=settings.scrape_seconds, token=settings.prometheus_token()
         ),
-        policies=Policies(),
+        policies=PolicySet(),
         sequencer=Sequencer.from_files(database, clock, settings.audit_key_file, settings.witness_file),
         decision_key=load_signing_key(settings.decision_key_file),
         clock=clock,

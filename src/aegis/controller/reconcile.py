@@ -11,6 +11,7 @@ from datetime import timedelta
 
 import structlog
 
+from aegis.controller import ask
 from aegis.controller.loop import Later, Loop, Move
 from aegis.controller.stages import STAGES
 from aegis.kit.crash import crash_point
@@ -72,6 +73,7 @@ def _run(loop: Loop, item: Remediation) -> None:
                     data=step.data,
                     changes=step.changes,
                 )
+                ask.give_back(conn, locked.id, step)
                 if step.also is not None:
                     step.also(conn, now)
                 crash_point(f"controller.{item.state}.written")

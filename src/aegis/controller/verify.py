@@ -6,12 +6,13 @@ judgement is `verification.judge`, from samples alone; samples that cannot be re
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 
 from aegis.controller.loop import Commit, Later, Loop, Move, always
+from aegis.controller.patience import patience, rules
 from aegis.controller.undo import undo_finished
 from aegis.kit.clock import to_epoch
 from aegis.kit.errors import Unavailable
@@ -25,7 +26,6 @@ from aegis.verification.verdict import GUARDS, LAGGING, Rules, Symptom, Verdict,
 
 SYMPTOMS = 8
 WATCHED = ("request_rate", "replicas_wanted", "replicas_available", *GUARDS)
-SPARE_SAMPLES = 4  # scrapes that may be late or missed before the deadline
 
 
 def begin_verification(loop: Loop, item: Remediation) -> Commit:
@@ -47,7 +47,7 @@ def begin_verification(loop: Loop, item: Remediation) -> Commit:
             reason=sentence,
             stage="verify",
             wait=loop.timing.verify_every,
-            changes={"verify_until": effect_at + _patience(loop), "verdict": {**pending, **frozen}},
+            changes={"verify_until": effect_at + patience(loop, locked), "verdict": {**pending, **frozen}},
         )
 
     return commit
@@ -63,19 +63,6 @@ def _symptoms(evidence: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _outside(one: dict[str, Any]) -> bool:
     value, low, high = one["value"], one["low"], one["high"]
     return value is not None and ((low is not None and value < low) or (high is not None and value > high))
-
-
-def _rules(loop: Loop) -> Rules:
-    """Rates look back over several scrapes: before those are all from after the action, nothing can be said."""
-    source = loop.telemetry
-    return Rules(settle=max(Rules().settle, source.window + source.interval))
-
-
-def _patience(loop: Loop) -> timedelta:
-    """The configured time, or longer where scrapes are so rare that it would hold too few of them."""
-    rules, interval = _rules(loop), loop.telemetry.interval
-    needed = timedelta(seconds=rules.settle + (rules.samples + SPARE_SAMPLES) * interval)
-    return max(loop.timing.verify_within, needed)
 
 
 def verify(loop: Loop, item: Remediation) -> Commit:
@@ -98,7 +85,7 @@ def verify(loop: Loop, item: Remediation) -> Commit:
         effect_at=to_epoch(effect_at),
         now=to_epoch(now),
         until=to_epoch(until),
-        rules=_rules(loop),
+        rules=rules(loop),
     )
     if said.outcome is None:
         return always(Later(_next_look(loop, now, until)))

@@ -25,6 +25,7 @@ class Reason(StrEnum):
     OSCILLATION = "oscillation"
     PUT_BACK = "put_back"
     BUDGET_EXHAUSTED = "budget_exhausted"
+    LIMIT_EXCEEDED = "limit_exceeded"
     PLAN_STALE = "plan_stale"
     PLAN_IMPOSSIBLE = "plan_impossible"
     POLICY_DENIED = "policy_denied"

@@ -1,20 +1,25 @@
 """What a new database holds before anybody did anything: the safety state and the starter policies.
 
 The API and the controller both call it at start, in any order and any number of times; later starts change nothing.
+A database from before policies decided who may call the API gets those that say so, once: without them nobody could.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import select
+import structlog
+from sqlalchemy import Connection, select
 
-from aegis.policy.documents import validate
+from aegis.kit.errors import Conflict, Invalid
 from aegis.policy.starter import documents
-from aegis.storage import policies, safety
+from aegis.storage import policies, policy_apply, policy_sets, safety
 from aegis.storage.database import Database
 from aegis.storage.remediations import SYSTEM
 from aegis.storage.schema import safety as safety_row
+
+log = structlog.get_logger()
+ACCESS = "api-"  # the starter policies about the control plane's own routes begin like this
 
 
 def seed(database: Database, *, now: datetime, mode: safety.Mode = "approve") -> None:
@@ -22,9 +27,18 @@ def seed(database: Database, *, now: datetime, mode: safety.Mode = "approve") ->
     with database.begin() as conn:
         safety.ensure(conn, mode=mode, now=now)
         conn.execute(select(safety_row).with_for_update())
-        if not policies.is_empty(conn):
-            return
-        for document in documents():
-            text = validate(document).model_dump_json(by_alias=True, exclude_none=True)
-            policies.save(conn, document, text.encode(), by=SYSTEM, comment="first start", now=now)
-        safety.bump_epoch(conn, by=SYSTEM, reason="first start, with the starter policies in force", now=now)
+        try:
+            with conn.begin_nested():
+                _seed_policies(conn, now)
+        except (Invalid, Conflict) as error:  # policies of a newer version: every decision is a deny until they go
+            log.error("policies:unreadable", code=error.code, detail=error.message)
+
+
+def _seed_policies(conn: Connection, now: datetime) -> None:
+    known = policies.known(conn)
+    missing = [one for one in documents() if not known or (one["id"].startswith(ACCESS) and one["id"] not in known)]
+    if missing:
+        comment = "an upgrade" if known else "the first start"
+        policy_apply.apply_set(conn, missing, by=SYSTEM, comment=comment, now=now)
+    elif policy_sets.newest(conn) is None:
+        policies.enforce(conn, by=SYSTEM, reason="an upgrade: the policies in force get a digest", now=now)

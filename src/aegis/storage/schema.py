@@ -1,6 +1,7 @@
-"""The tables of the loop: safety, policies, incidents, timeline, remediations, approvals, budgets, alerts, processes.
+"""The tables of the loop: safety, incidents, timeline, remediations, approvals, budgets, alerts, processes.
 
-Read by the repositories beside it and by Alembic; users live in `users.py`, the audit log in `audit.py`.
+Read by the repositories beside it and by Alembic; users live in `users.py`, policies in
+`policy_schema.py`, the audit log in `audit.py`.
 Documents whose shape the domain owns are JSONB; everything a query filters or joins on is a column.
 """
 
@@ -39,26 +40,6 @@ safety = Table(
     Column("reason", Text, nullable=False),
     CheckConstraint("id = 1", name="singleton"),
     CheckConstraint("mode IN ('observe', 'approve', 'auto')", name="mode"),
-)
-
-policy_versions = Table(
-    "policy_versions",
-    metadata,
-    Column("policy_id", Text, primary_key=True),
-    Column("version", Integer, primary_key=True),
-    Column("document", JSONB, nullable=False),
-    Column("digest", Text, nullable=False),
-    Column("author", Text, nullable=False),
-    Column("comment", Text, nullable=False),
-    Column("created_at", TIMESTAMP, nullable=False),
-)
-
-policies = Table(
-    "policies",
-    metadata,
-    Column("policy_id", Text, primary_key=True),
-    Column("active_version", Integer),
-    Column("updated_at", TIMESTAMP, nullable=False),
 )
 
 incidents = Table(
