@@ -41,6 +41,7 @@ Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 LISTED = ("in", "not_in")
 TEXTUAL = ("starts_with", "ends_with", "matches", "cidr")
+WRITTEN = ("matches", "cidr")
 _SEGMENT = r"(?:\*|[A-Za-z0-9][A-Za-z0-9._-]*\*?)"
 _RESOURCE = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT}){{0,7}}", re.ASCII)
 _PATH = re.compile(rf"(?:{'|'.join(ROOTS)})(?:\.[A-Za-z0-9_][A-Za-z0-9_/-]{{0,62}}){{1,7}}", re.ASCII)
@@ -107,7 +108,9 @@ class Attr(Model):
             return self
         if given != 1:
             raise ValueError("exactly one of value and value_from is needed")
-        if isinstance(self.value, list) != (self.op in LISTED):
+        if self.value_from is not None and self.op in WRITTEN:
+            raise ValueError(f"what {self.op} compares with is written in the policy: it needs a value")
+        if self.value is not None and isinstance(self.value, list) != (self.op in LISTED):
             wanted = "a list" if self.op in LISTED else "one value, not a list,"
             raise ValueError(f"{self.op} needs {wanted} as value")
         self._check_value()
@@ -126,7 +129,10 @@ class Attr(Model):
 
 
 class Window(Model):
-    """Start inclusive, end exclusive, in an IANA zone; past midnight it belongs to the day it starts on."""
+    """Start inclusive, end exclusive, in an IANA zone; past midnight it belongs to the day it starts on.
+
+    An end at or before the start is on the next day, so that equal ones make a whole day.
+    """
 
     timezone: Annotated[str, Field(max_length=64)]
     days: list[Day] = Field(default=list(DAYS), min_length=1, max_length=7)
@@ -142,12 +148,6 @@ class Window(Model):
             raise ValueError(f"{name!r} is not an IANA time zone") from None
         return name
 
-    @model_validator(mode="after")
-    def _not_empty(self) -> Self:
-        if self.start == self.end:
-            raise ValueError("from and to are equal; a whole day is from 00:00 to 24:00")
-        return self
-
 
 class Change(Model):
     """Bounds on one changed number; `max_percent` and `max_delta` bound the step, `min` and `max` the result."""
@@ -157,6 +157,12 @@ class Change(Model):
     max_delta: int | None = Field(default=None, ge=0)
     min: int | None = None
     max: int | None = None
+
+    @model_validator(mode="after")
+    def _bounds_something(self) -> Self:
+        if all(bound is None for bound in (self.max_percent, self.max_delta, self.min, self.max)):
+            raise ValueError("a change has at least one of max_percent, max_delta, min and max")
+        return self
 
 
 class Condition(Model):

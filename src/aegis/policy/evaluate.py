@@ -6,131 +6,160 @@ Semantics
 3. Any DENY denies; else any ALLOW allows; else the default denies.
 4. Obligations of every matching ALLOW add up to the strictest: one more policy can only make an action stricter.
 5. Pure: the same bundle and request give the same answer.
+Every candidate is tested, also after a DENY, so that the answer names all that mattered. The cost is one lookup per
+signature of the patterns in use, and one test per policy that fits action, resource and role.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 
-from aegis.policy import obligations
-from aegis.policy.conditions import CannotEvaluate, holds
-from aegis.policy.decision import ApprovalNeeded, Code, Decision, Effect, Matched, Obliged
-from aegis.policy.documents import Condition, Policy
-from aegis.policy.patterns import matches
+from aegis.policy import explain, obligations
+from aegis.policy.decision import ApprovalNeeded, Code, Decision, Duties, Outcomes, Texts, Verdict, refusal
+from aegis.policy.documents import Policy
+from aegis.policy.index import EVERYBODY, EVERYTHING, MAX_SEGMENTS, Finder, Index
 from aegis.policy.request import Request
+from aegis.policy.rules import DENY, Rule
+
+KEPT = 4096
+_NOTHING_ALLOWS = Verdict("deny", "default_deny")
 
 
-@dataclass(frozen=True, slots=True)
+class Policies(Mapping[str, Policy]):
+    """The documents of a bundle by id, each parsed when it is first looked at."""
+
+    __slots__ = ("_rules",)
+
+    def __init__(self, rules: Mapping[str, Rule]) -> None:
+        self._rules = rules
+
+    def __getitem__(self, name: str) -> Policy:
+        return self._rules[name].policy
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rules)
+
+    def __len__(self) -> int:
+        return len(self._rules)
+
+
 class Bundle:
-    """Compiled policies by action (`*` for every action); `digest` is the content hash of all of them."""
+    """Compiled policies, never changed; `digest` is the content hash of all of them.
 
-    digest: str
-    policies: Mapping[str, Policy] = field(repr=False)
-    by_action: Mapping[str, tuple[Policy, ...]] = field(repr=False)
+    What it keeps beside that (role masks, finders, merged obligations) only saves work and is bounded.
+    """
+
+    __slots__ = ("_bits", "_finders", "_index", "_masks", "_merged", "digest", "policies")
+
+    def __init__(self, digest: str, rules: Mapping[str, Rule], index: Index, bits: Mapping[str, int]) -> None:
+        self.digest = digest
+        self.policies: Mapping[str, Policy] = Policies(rules)
+        self._index = index
+        self._bits = bits
+        self._finders: dict[str, list[Finder | None]] = {}
+        self._masks: dict[tuple[str, ...], int] = {}
+        self._merged: dict[tuple[Rule, ...], Verdict] = {}
 
     def evaluate(self, request: Request) -> Decision:
-        """The decision; never raises for a well-formed request."""
-        allows: list[Policy] = []
-        denies: list[tuple[Policy, str]] = []
-        shadow: list[Matched] = []
-        errors: list[str] = []
-        nearest: str | None = None
-        anything = (
-            self.by_action.get("*", ()) if ":" not in request.action or request.resource.startswith("api/") else ()
-        )
-        for policy in {one.id: one for one in (*self.by_action.get(request.action, ()), *anything)}.values():
-            if not _applies_to(policy, request):
-                continue
-            outcome = _outcome(policy, request)
-            if isinstance(outcome, str):
-                errors.append(f"{policy.id}: {outcome}")
-            applies = outcome is True or (isinstance(outcome, str) and policy.effect == "DENY")
-            if policy.mode == "shadow":
-                shadow += [Matched(policy.id, policy.effect, "shadow")] if applies else []
-            elif applies and policy.effect == "DENY":
-                denies.append((policy, outcome if isinstance(outcome, str) else ""))
-            elif applies:
-                allows.append(policy)
-            elif policy.effect == "ALLOW" and nearest is None:
-                why = outcome if isinstance(outcome, str) else _first_false(policy, request)
-                nearest = f"{policy.id} would allow it, but {why}"
-        return _decide(self.digest, request, allows, denies, shadow, errors, nearest)
+        """The decision. Never raises: what goes wrong in here denies as `engine_error`, because unsure means no."""
+        try:
+            allows: list[Rule] = []
+            outcomes: list[tuple[Rule, int]] = []
+            plain = True
+            mask = self._masks.get(request.roles) or self._mask(request.roles)
+            segments = request.resource.split("/")
+            count = len(segments)
+            finders = self._finders.get(request.action) or self._known(request.action)
+            find = finders[count if count <= MAX_SEGMENTS else -1] or self._finder(request.action, count)
+            for rule in find(segments, request.roles):
+                if rule.mask & mask:
+                    outcome = rule.test(request)
+                    if outcome > 0:
+                        outcomes.append((rule, outcome))
+                    elif outcome or rule.kind:
+                        outcomes.append((rule, outcome))
+                        plain = False
+                    elif rule not in allows:
+                        allows.append(rule)
+            if plain and len(allows) < 2:
+                verdict = (allows[0].verdict or self._alone(allows[0])) if allows else _NOTHING_ALLOWS
+            else:
+                verdict = self._weigh(allows, outcomes)
+            return Decision(verdict, self, request, outcomes)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not let the action through
+            return _failed(error, self.digest)
+
+    def explain(self, verdict: Verdict, request: Request, outcomes: Outcomes) -> Texts:
+        """The words of a decision of this bundle."""
+        return explain.texts(verdict, request, outcomes, self.candidates(request))
+
+    def candidates(self, request: Request) -> list[Rule]:
+        """The rules for the request's role, action and resource, whatever their conditions say, by id."""
+        segments = request.resource.split("/")
+        find = self._finder(request.action, len(segments))
+        mask = self._mask(request.roles)
+        return sorted({rule for rule in find(segments, request.roles) if rule.mask & mask}, key=_by_id)
+
+    def _weigh(self, allows: list[Rule], outcomes: Outcomes) -> Verdict:
+        denies = {rule: number for rule, number in outcomes if rule.kind == DENY and number <= 0}
+        if denies:
+            code: Code = "deny_on_error" if all(denies.values()) else "explicit_deny"
+            return Verdict("deny", code, tuple(sorted(denies, key=_by_id)))
+        if not allows:
+            return _NOTHING_ALLOWS
+        return self._together(tuple(sorted(allows, key=_by_id)))
+
+    def _together(self, allows: tuple[Rule, ...]) -> Verdict:
+        verdict = self._merged.get(allows)
+        if verdict is None:
+            if len(self._merged) >= KEPT:
+                self._merged = {}
+            verdict = self._merged[allows] = Verdict("allow", "allow", allows, _duties(allows))
+        return verdict
+
+    @staticmethod
+    def _alone(rule: Rule) -> Verdict:
+        verdict = rule.verdict = Verdict("allow", "allow", (rule,), _duties((rule,)))
+        return verdict
+
+    def _mask(self, roles: tuple[str, ...]) -> int:
+        """The bits of the roles that some policy names, and the one that everybody has."""
+        mask = self._bits[EVERYBODY]
+        for role in roles:
+            mask |= self._bits.get(role, 0)
+        if len(self._masks) >= KEPT:
+            self._masks = {}
+        self._masks[roles] = mask
+        return mask
+
+    def _known(self, action: str) -> list[Finder | None]:
+        """The finders of an action by number of segments; actions that no policy names share two sets of them."""
+        if not self._index.knows(action):
+            action = f"{EVERYTHING}:{EVERYTHING}" if ":" in action else EVERYTHING
+        return self._finders.setdefault(action, [None] * (MAX_SEGMENTS + 2))
+
+    def _finder(self, action: str, count: int) -> Finder:
+        finders = self._known(action)
+        place = min(count, MAX_SEGMENTS + 1)
+        found = finders[place]
+        if found is None:
+            found = finders[place] = self._index.finder(action, place)
+        return found
 
 
-def _applies_to(policy: Policy, request: Request) -> bool:
-    return not {*policy.principals.roles}.isdisjoint(("*", *request.roles)) and any(
-        matches(pattern, request.resource) for pattern in policy.resources
+def _duties(allows: tuple[Rule, ...]) -> Duties:
+    policies = [rule.policy for rule in allows]
+    merged = obligations.merged(policies)
+    required = (one for one in merged if isinstance(one, ApprovalNeeded) and one.fulfillment == "required")
+    return Duties(merged, obligations.limits(policies), next(required, None))
+
+
+def _failed(error: Exception, digest: str) -> Decision:
+    what = f"{type(error).__name__}: {error}"
+    return refusal(
+        "engine_error", f"the policy engine failed ({what}), and unsure means no", errors=(what,), bundle=digest
     )
 
 
-def _outcome(policy: Policy, request: Request) -> bool | str:
-    """True, False, or why it cannot be said."""
-    if policy.conditions is None:
-        return True
-    try:
-        return holds(policy.conditions, request)
-    except CannotEvaluate as error:
-        return str(error)
-
-
-def _first_false(policy: Policy, request: Request) -> str:
-    condition = policy.conditions
-    while condition is not None and condition.all:
-        failing = next((one for one in condition.all if not _true(one, request)), None)
-        if failing is None:
-            break
-        condition = failing
-    if condition is None:
-        return "it does not apply"
-    return f"this is not true: {condition.model_dump_json(exclude_none=True, by_alias=True)[:200]}"
-
-
-def _true(condition: Condition, request: Request) -> bool:
-    try:
-        return holds(condition, request)
-    except CannotEvaluate:
-        return False
-
-
-def _decide(
-    digest: str,
-    request: Request,
-    allows: Sequence[Policy],
-    denies: Sequence[tuple[Policy, str]],
-    shadow: Sequence[Matched],
-    errors: Sequence[str],
-    nearest: str | None,
-) -> Decision:
-    what = f"{request.action} on {request.resource}"
-    effect: Effect = "deny"
-    duties: tuple[Obliged, ...] = ()
-    matched: tuple[Matched, ...] = tuple(Matched(one.id, "DENY", why or "its conditions hold") for one, why in denies)
-    if denies:
-        policy, why = next(((one, why) for one, why in denies if not why), denies[0])
-        code: Code = "deny_on_error" if why else "explicit_deny"
-        because = f", because {why} and a DENY that cannot be evaluated denies" if why else ""
-        sentence = f"policy {policy.id} denies {what}{because}"
-    elif allows:
-        effect, code = "allow", "allow"
-        matched = tuple(Matched(one.id, "ALLOW", "its conditions hold") for one in allows)
-        duties = obligations.merged(allows)
-        sentence = f"policy {', '.join(one.id for one in allows)} allows {what}"
-    else:
-        code = "default_deny"
-        sentence = f"no policy allows {what}" + (f"; {nearest}" if nearest else "")
-    return Decision(
-        effect=effect,
-        code=code,
-        sentence=sentence,
-        policies=matched,
-        approval=next(
-            (one for one in duties if isinstance(one, ApprovalNeeded) and one.fulfillment == "required"), None
-        ),
-        obligations=duties,
-        limits=obligations.limits(allows) if effect == "allow" else (),
-        errors=tuple(errors),
-        nearest=None if effect == "allow" else nearest,
-        shadow=tuple(shadow),
-        bundle=digest,
-    )
+def _by_id(rule: Rule) -> str:
+    return rule.id

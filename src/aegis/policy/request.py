@@ -53,16 +53,31 @@ class Request:
 
 
 def from_facts(facts: Mapping[str, Any]) -> Request:
-    """The request that was stored; raises `Invalid` where a fact is missing or unreadable."""
-    document = dict(facts)
-    moment = document.pop("now", None)
-    if not isinstance(moment, str):
-        raise Invalid("request_invalid", "the time of the decision is missing", field="/now")
+    """The request that was stored; raises `Invalid` where a fact is missing or of another type.
+
+    The bounds of the border are not asked again: what Aegis decided on once can be replayed.
+    """
     try:
-        now = datetime.fromisoformat(moment)
-    except ValueError:
-        raise Invalid("request_invalid", "the time is not RFC 3339", field="/now") from None
-    return parse_request(document, now=now, simulation=True)
+        principal, roles = facts["principal"], facts["principal"]["roles"]
+        request = Request(
+            principal_id=principal["id"],
+            roles=tuple(roles),
+            action=facts["action"],
+            resource=facts["resource"],
+            now=datetime.fromisoformat(facts["now"]),
+            metadata=facts["metadata"],
+            context=facts["context"],
+            change=facts["change"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise Invalid("facts_unreadable", f"the facts of a decision are incomplete: {error!r}") from None
+    texts = (request.principal_id, request.action, request.resource, *request.roles)
+    objects = (request.metadata, request.context, request.change)
+    if not all(type(text) is str for text in texts) or not all(type(one) is dict for one in objects):
+        raise Invalid("facts_unreadable", "the facts of a decision are of other types than a request has")
+    if request.now.tzinfo is None or not isinstance(roles, list):
+        raise Invalid("facts_unreadable", "the time of a decision carries its offset from UTC, and roles are a list")
+    return request
 
 
 def parse_request(document: Any, *, now: datetime, simulation: bool = False) -> Request:
