@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from tests.integration.support_loop import BRIEF, RESTART, Story, a_plan, models, story
+from sqlalchemy import update
+from tests.integration.support_loop import BRIEF, RESTART, Story, a_plan, models, small, story
 from tests.integration.support_wire import under_weather
 
 from aegis.controller.loop import Timing
+from aegis.storage import incidents
 from aegis.storage.embedded import EmbeddedPostgres
+from aegis.storage.schema import incidents as table
 
-__all__ = ["models"]
+__all__ = ["models", "small"]
 pytestmark = pytest.mark.integration
 
 PLAN = a_plan(timing=Timing(verify_within=BRIEF.verify_within))
@@ -103,3 +106,21 @@ def test_what_nothing_was_learnt_about_is_watched_without_acting_and_blocks_nobo
         tale.approve(asked, tale.person("approver"))
         tale.turn()
         assert len(tale.effects("catalog")) == 1
+
+
+def test_an_incident_whose_signals_nobody_knows_keeps_no_other_from_ending_or_being_kept(small: Story) -> None:
+    seen = {"job-00": "signal_of_another_release", "job-01": "replicas_available"}
+    for name, signal in seen.items():
+        small.alert(name, "SomethingNobodyWroteARuleFor")
+        small.turn()
+        with small.connect() as conn:
+            shown = update(table).where(table.c.id == small.incident(name).id)
+            conn.execute(shown.values(evidence=[{"signal": signal}]))
+    small.advance(5)
+    with small.connect() as conn:
+        assert incidents.series_of(conn, small.incident("job-01").id) is not None
+    for name in seen:
+        small.alert(name, "SomethingNobodyWroteARuleFor", status="resolved")
+    small.advance(20)
+    assert [small.incident(name).state for name in seen] == ["open", "resolved"]
+    assert "is not a signal" in small.controller.problems["sense"]

@@ -6,7 +6,7 @@ It never acts, missing samples never close an incident, and while nobody can thi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -26,7 +26,7 @@ SERIES_PER_SAMPLE = 8
 SERIES_AFTER = timedelta(hours=2)
 SIGNALS_SHOWN = 4
 ALERTS_EVERY = timedelta(seconds=5)
-THINKING_SECONDS = 10.0  # what is not thought about until then is thought about at the next sample
+PATIENCE_SECONDS = 10.0  # for each of the engine's tasks; what is not done by then may be at the next sample
 
 
 @dataclass(slots=True)
@@ -49,11 +49,11 @@ class Senses:
         fresh = observation.sample_at is not None and observation.sample_at != self.last_sample_at
         if fresh and observation.sample_at is not None:
             self.last_sample_at = observation.sample_at
-            seen = [detect(self.loop, anomaly) for anomaly in observation.anomalies]
-            close_quiet(self.loop, observation.sample_at)
             sample_at = observation.sample_at
+            seen = [detect(self.loop, anomaly) for anomaly in observation.anomalies]
+            problem = close_quiet(self.loop, sample_at) or problem
             problem = _think(self.loop, seen, at=sample_at, sample_at=sample_at) or problem
-            keep_series(self.loop, observation.sample_at)
+            problem = keep_series(self.loop, sample_at) or problem
         if problem is not None:
             raise problem
         return fresh or bool(heard)
@@ -74,14 +74,23 @@ class Senses:
 
 
 def _think(loop: Loop, about: Sequence[Incident], *, at: float, sample_at: float | None) -> Unavailable | None:
-    """Diagnose and recommend for each; returns the first failure instead of letting it stop the others."""
+    """Diagnose and recommend for each."""
+
+    def think(incident: Incident) -> None:
+        known, agrees = diagnose(loop, incident, at)
+        recommend(loop, known, sample_at, agrees=agrees)
+
+    return _for_each(loop, about, think)
+
+
+def _for_each(loop: Loop, about: Sequence[Incident], do: Callable[[Incident], None]) -> Unavailable | None:
+    """Returns the first failure instead of letting it stop the others."""
     began, problem = loop.clock.monotonic(), None
     for incident in about:
-        if loop.clock.monotonic() - began > THINKING_SECONDS:
+        if loop.clock.monotonic() - began > PATIENCE_SECONDS:
             break
         try:
-            known, agrees = diagnose(loop, incident, at)
-            recommend(loop, known, sample_at, agrees=agrees)
+            do(incident)
         except Unavailable as error:
             problem = problem or error
     return problem
@@ -110,14 +119,17 @@ def detect(loop: Loop, anomaly: Anomaly) -> Incident:
     return incident
 
 
-def close_quiet(loop: Loop, sample_at: float) -> None:
+def close_quiet(loop: Loop, sample_at: float) -> Unavailable | None:
     """Resolve incidents whose signals are back for a while; in sample time, so an outage of metrics resolves none."""
     seconds = round(loop.timing.quiet.total_seconds())
     with loop.database.begin() as conn:
         quiet = incidents.quiet_ones(conn, before=from_epoch(sample_at) - loop.timing.quiet)
-    for incident in quiet:
+
+    def close(incident: Incident) -> None:
         if incident.evidence and _signals_are_there(loop, incident, sample_at):
             _resolve(loop, incident, reason=f"no abnormal sample for {seconds} s")
+
+    return _for_each(loop, quiet, close)
 
 
 def _signals_are_there(loop: Loop, incident: Incident, sample_at: float) -> bool:
@@ -145,11 +157,12 @@ def _resolve(loop: Loop, incident: Incident, *, reason: str) -> None:
     crash_point("controller.resolve.after_commit")
 
 
-def keep_series(loop: Loop, sample_at: float) -> None:
+def keep_series(loop: Loop, sample_at: float) -> Unavailable | None:
     """Keep the plotted samples of open incidents with them, the longest not refreshed first."""
     with loop.database.begin() as conn:
         stale = incidents.stalest_series(conn, limit=SERIES_PER_SAMPLE)
-    for incident in stale:
+
+    def keep(incident: Incident) -> None:
         started = incident.first_abnormal_at
         end = min(sample_at, to_epoch(started + SERIES_AFTER))
         shown = ["request_rate", *(item["signal"] for item in incident.evidence[:SIGNALS_SHOWN])]
@@ -161,3 +174,5 @@ def keep_series(loop: Loop, sample_at: float) -> None:
         )
         with loop.database.begin() as conn:
             incidents.save_series(conn, incident.id, series, now=loop.clock.now())
+
+    return _for_each(loop, stale, keep)
