@@ -47,7 +47,7 @@ def create_app(deps: Deps) -> FastAPI:
     """The app; `app.state.live.leave()` ends its streams and is called before a server waits for open requests."""
     metrics = Metrics()
     live = Live(deps.database, metrics)
-    engine = httpx2.Client(trust_env=False)
+    engine = httpx2.AsyncClient(trust_env=False)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -57,7 +57,7 @@ def create_app(deps: Deps) -> FastAPI:
         await live.start()
         yield
         live.leave()
-        engine.close()
+        await engine.aclose()
 
     problem = {"description": "A problem (RFC 9457)", "content": {MEDIA_TYPE: {"schema": SCHEMA}}}
     app = FastAPI(

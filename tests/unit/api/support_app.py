@@ -18,13 +18,13 @@ from aegis.storage.database import Database
 NOWHERE = "postgresql://nobody@127.0.0.1:9/nothing"
 
 
-def app_without_database(static: Path) -> FastAPI:
+def app_without_database(static: Path, *, engine_url: str = "http://127.0.0.1:9") -> FastAPI:
     clock = ManualClock(datetime(2026, 3, 1, 12, tzinfo=UTC))
     deps = Deps(
         database=Database(NOWHERE),
         clock=clock,
         ids=Ids(clock),
-        engine_url="http://127.0.0.1:9",
+        engine_url=engine_url,
         audit_vkey="aegis-audit/none",
         static=static,
     )
