@@ -57,6 +57,10 @@ class Watched:
         for kept in (self.times, self.values, self.bands):
             del kept[:-KEPT]
 
+    def silent(self, newest: float) -> float:
+        """Seconds since its last sample; a workload that is gone has none any more."""
+        return newest - self.times[-1] if self.times else 0.0
+
 
 @dataclass
 class Namespace:
@@ -98,10 +102,10 @@ class Watch:
     def _catch_up(self, name: str, newest: float) -> None:
         step = self.source.interval
         known = self._namespaces.get(name)
-        if known is not None and newest <= known.last:
-            return
         missed = 0 if known is None else round((newest - known.last) / step)
-        if known is None or missed > CATCH_UP or missed < 1:
+        if known is not None and -CATCH_UP <= missed < 1:
+            return  # nothing new yet, or one of several Prometheus that lags a little
+        if known is None or abs(missed) > CATCH_UP:
             known = self._namespaces[name] = Namespace(newest)
             missed = round(WARM_SECONDS / step)
         batch = self.source.range(name, newest - (missed - 1) * step, newest)
@@ -118,6 +122,8 @@ class Watch:
             for time, row in zip(batch.times, matrix, strict=True):
                 watched.step(float(time), row)
         known.last = newest
+        for workload in [name for name, one in known.workloads.items() if one.silent(newest) > WARM_SECONDS]:
+            del known.workloads[workload]
 
     def _new(self, entity: str) -> Watched:
         model = self.registry.get(entity)
@@ -138,6 +144,7 @@ class Watch:
             for name in namespaces
             if name in self._namespaces
             for workload, watched in self._namespaces[name].workloads.items()
+            if watched.silent(self._namespaces[name].last) < self.source.interval
         ]
         return {
             "at": now,
