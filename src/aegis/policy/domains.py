@@ -12,32 +12,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from aegis.policy.comparing import MISSING, Network, kind, same
+from aegis.policy.globs import glob
+
 Kind = Literal["missing", "number", "text", "truth", "list", "other"]
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 KINDS: frozenset[Kind] = frozenset({"missing", "number", "text", "truth", "list", "other"})
-
-
-class Missing:
-    """The value of an attribute that is not there."""
-
-    def __repr__(self) -> str:
-        return "not known"
-
-
-MISSING = Missing()
 
 
 def kind_of(value: Any) -> Kind:
     """What a value can be compared with: text with text, number with number, true and false with each other."""
     if value is MISSING:
         return "missing"
-    if isinstance(value, bool):
-        return "truth"
-    if isinstance(value, str):
-        return "text"
-    if isinstance(value, (int, float)):
-        return "number" if value == value else "other"  # a NaN is no number to decide on
-    return "list" if isinstance(value, (list, tuple)) else "other"
+    return kind(value) or ("list" if isinstance(value, (list, tuple)) else "other")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +86,8 @@ class Domain:
 
     def accepts(self, value: Any) -> bool:
         """Whether the value is one of those left."""
-        kind = kind_of(value)
-        if kind not in self.kinds or (self.whole and kind == "number" and value != math.floor(value)):
+        found = kind_of(value)
+        if found not in self.kinds or (self.whole and found == "number" and value != math.floor(value)):
             return False
         if self.only is not None and not any(same(value, one) for one in self.only):
             return False
@@ -129,11 +115,6 @@ class Domain:
         yield from (0, 1, "other", True, False, [], MISSING, "another", "192.0.2.1", {})
         if self.low is not None and self.high is not None and kind_of(self.low.value) == "number":
             yield (self.low.value + self.high.value) / 2
-
-
-def same(left: Any, right: Any) -> bool:
-    """Equal and alike; true is not 1."""
-    return kind_of(left) == kind_of(right) and bool(left == right)
 
 
 def near(value: Any) -> tuple[Any, ...]:
@@ -164,7 +145,7 @@ def passes(test: Test, value: Any) -> bool:
         case "ends_with":
             return value.endswith(test.value)
         case "matches":
-            return glob(test.value, value)
+            return glob(test.value)(value)
         case "cidr":
             return _address(value) is not None and _address(value) in ipaddress.ip_network(test.value)
         case "address":
@@ -200,22 +181,6 @@ def _joined(tests: tuple[Test, ...]) -> Iterator[str]:
 
 
 _POSITIONS = ("starts_with", "contains", "ends_with")
-
-
-def glob(pattern: str, text: str) -> bool:
-    """`*` is any run, `?` one character; linear in practice and quadratic at worst, never exponential."""
-    star, mark, at, place = -1, 0, 0, 0
-    while place < len(text):
-        if at < len(pattern) and pattern[at] == "*":
-            star, mark, at = at, place, at + 1
-        elif at < len(pattern) and pattern[at] in ("?", text[place]):
-            at, place = at + 1, place + 1
-        elif star >= 0:
-            at, mark = star + 1, mark + 1
-            place = mark
-        else:
-            return False
-    return all(char == "*" for char in pattern[at:])
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
