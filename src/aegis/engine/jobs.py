@@ -61,7 +61,7 @@ class Jobs:
 
     @property
     def running(self) -> bool:
-        return any(job.state == "running" for job in self._jobs.values())
+        return any(job.state == "running" for job in list(self._jobs.values()))  # another thread may add one meanwhile
 
     def get(self, job_id: str) -> Job:
         if job_id not in self._jobs:

@@ -54,6 +54,6 @@ class Registry:
             return None
         try:
             return store.load(self.place(entity) / current.read_text().strip())
-        except AegisError as error:
-            log.warning("model:refused", entity=entity, code=error.code, detail=error.message)
+        except (AegisError, OSError, ValueError) as error:  # unreadable, or no text where a name should be
+            log.warning("model:refused", entity=entity, detail=str(error))
             return None

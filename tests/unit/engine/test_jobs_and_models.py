@@ -151,3 +151,10 @@ def test_a_version_that_is_gone_or_altered_is_no_model(tmp_path: Path) -> None:
     assert Registry(tmp_path).get(CART) is None
     current.write_text("../../../../etc")
     assert Registry(tmp_path).get(CART) is None
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"1\x00", b"x" * 300])
+def test_a_file_that_names_no_version_is_no_model(tmp_path: Path, content: bytes) -> None:
+    list(train({CART: healthy(200, seed=1)}, tmp_path, 1.0))
+    (tmp_path / "shop" / "cart" / "current").write_bytes(content)
+    assert Registry(tmp_path).get(CART) is None

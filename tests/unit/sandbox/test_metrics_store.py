@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -61,6 +65,45 @@ def test_a_series_that_is_not_in_a_scrape_is_absent_there() -> None:
     store.append(np.array([2.0]), np.array([a]), np.array([[3.0]]))
     assert np.array_equal(column(store, "b"), [2.0, np.nan], equal_nan=True)
     assert [(one.name, value) for one, value in store.latest()] == [("a", 3.0)]
+
+
+class Announcing:
+    """The store's lock; says that somebody has come to it before they wait."""
+
+    def __init__(self, lock: threading.RLock, came: Callable[[], None]) -> None:
+        self._lock = lock
+        self._came = came
+
+    def __enter__(self) -> None:
+        self._came()
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def test_the_newest_scrape_is_known_to_whoever_asks_while_a_block_is_put_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, came = SeriesStore(1e9), threading.Event()
+    row = store.row("a", {})
+    store.append(np.arange(BLOCK, dtype=np.float64), np.array([row]), np.ones((BLOCK, 1)))
+    found: list[float] = []
+
+    def ask() -> None:
+        found.append(store.newest)
+        came.set()
+
+    reader = threading.Thread(target=ask)
+
+    def meanwhile(horizon: float) -> None:
+        reader.start()
+        assert came.wait(30)
+
+    lock = Announcing(store._lock, lambda: came.set() if threading.current_thread() is reader else None)
+    monkeypatch.setattr(store, "_lock", lock)
+    monkeypatch.setattr(store, "_forget", meanwhile)
+    store.append(np.array([float(BLOCK)]), np.array([row]), np.ones((1, 1)))
+    reader.join()
+    assert found == [BLOCK]
 
 
 def test_what_is_older_than_the_retention_is_forgotten_with_its_series() -> None:

@@ -119,7 +119,8 @@ class SeriesStore:
     @property
     def newest(self) -> float:
         """Time of the newest scrape; NaN before the first."""
-        return float(self._head_times[self._filled - 1]) if self._filled else float("nan")
+        with self._lock:
+            return float(self._head_times[self._filled - 1]) if self._filled else float("nan")
 
     def size(self) -> dict[str, int]:
         """Series and bytes held, for the state view and the footprint benchmark."""
