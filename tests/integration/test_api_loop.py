@@ -62,6 +62,14 @@ def test_a_process_not_seen_for_twenty_seconds_is_down(api: Api) -> None:
     assert [status for _, status in (*shown()["api"], *shown()["database"])] == ["ok", "ok"]
 
 
+def test_a_process_whose_clock_is_ahead_is_not_well(api: Api) -> None:
+    ahead = api.clock.now() + timedelta(hours=1)
+    with api.database.begin() as conn:
+        processes.beat(conn, Process("controller", "a", "ok", "", ahead))
+    found = {one["name"]: one for one in api.as_("viewer").get("/state").json()["processes"]}
+    assert (found["controller"]["status"], found["controller"]["detail"]) == ("degraded", "its clock is 3600 s ahead")
+
+
 def test_the_kill_switch_and_the_mode_change_with_a_reason_and_on_record(api: Api) -> None:
     admin = api.as_("admin")
     before = admin.get("/state").json()["epoch"]

@@ -122,13 +122,21 @@ def judge(seen: list[Process], now: datetime) -> list[ProcessAnswer]:
     for name in sorted({*EXPECTED, *(one.name for one in seen)}):
         instances = sorted((one for one in seen if one.name == name), key=lambda one: one.seen_at)
         living = [one for one in instances if now - one.seen_at <= SILENT]
-        answers += [_answer(one, one.status, one.detail) for one in living]
+        answers += [_living(one, now) for one in living]
         if not living and instances:
             answers.append(_answer(instances[-1], "down", f"not seen for more than {SILENT.seconds} s"))
         elif not living:
             never = {"status": "down", "detail": "not seen yet", "seen_at": None}
             answers.append(ProcessAnswer.model_validate({"name": name, "instance": "", **never}))
     return answers
+
+
+def _living(one: Process, now: datetime) -> ProcessAnswer:
+    """As it says itself; by a clock that is ahead it would be seen alive for that long after its end."""
+    ahead = one.seen_at - now
+    if ahead > SILENT:
+        return _answer(one, "degraded", f"its clock is {ahead.total_seconds():.0f} s ahead")
+    return _answer(one, one.status, one.detail)
 
 
 def _answer(one: Process, status: str, detail: str) -> ProcessAnswer:
