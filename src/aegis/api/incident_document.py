@@ -85,7 +85,7 @@ def whole(
     own = [item for item in remediations if item.undo_of is None]
     return IncidentDocument(
         **_short(incident),
-        remediation_state=_reached(own[-1]) if own else None,
+        remediation_state=own[-1].reached if own else None,
         confidence=incident.confidence,
         score=incident.score,
         evidence=incident.evidence,
@@ -105,12 +105,6 @@ def whole(
         remediations=remediations,
         alerts=alerts,
     )
-
-
-def _reached(item: RemediationDocument) -> str:
-    """The state a closed remediation was closed in, as `storage.overview.newest_states` gives it."""
-    reached = [step.state for step in item.history if step.state != "closed"]
-    return reached[-1] if item.state == "closed" and reached else item.state
 
 
 def _short(incident: Incident) -> dict[str, Any]:

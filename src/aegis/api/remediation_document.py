@@ -86,6 +86,11 @@ class RemediationDocument(BaseModel):
     updated_at: datetime
     history: list[StepDocument] = Field(description="oldest first")
 
+    @property
+    def reached(self) -> State:
+        """The state that says how it went: of a closed one, what it was closed from."""
+        return next((step.state for step in reversed(self.history) if step.state is not State.CLOSED), self.state)
+
 
 _AS_STORED = (
     *("id", "incident_id", "undo_of", "state", "close", "params", "requested_by", "by_hand", "sentence"),

@@ -24,7 +24,7 @@ def about_incident(incident: Incident, remediation: RemediationDocument | None) 
 
 def about_remediation(item: RemediationDocument) -> str:
     """A clause without its full stop: `scaling deployment/shop/cart to 5 replicas waits for 1 approval`."""
-    return f"{_doing(item)} {_how_it_stands(item, _last_telling(item))}"
+    return f"{_doing(item)} {_how_it_stands(item, item.reached)}"
 
 
 def _doing(item: RemediationDocument) -> str:
@@ -36,11 +36,6 @@ def _doing(item: RemediationDocument) -> str:
             return f"rolling back {target}"
         case _:
             return f"restarting {target}"
-
-
-def _last_telling(item: RemediationDocument) -> State:
-    """The state that says how it went: of a closed one, what it was closed from."""
-    return next((step.state for step in reversed(item.history) if step.state is not State.CLOSED), item.state)
 
 
 def _how_it_stands(item: RemediationDocument, state: State) -> str:
