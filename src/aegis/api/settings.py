@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
 from aegis.api.peer import networks
 from aegis.kit.errors import Invalid
 from aegis.kit.settings import Settings, read_secret
+
+# As browsers write it in the header Origin: without a user, a path, a query or the scheme's own port.
+ORIGIN = re.compile(r"(?!https:.*:443$|http:.*:80$)https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
 
 
 class ApiSettings(Settings):
@@ -29,10 +32,10 @@ class ApiSettings(Settings):
     @field_validator("public_url")
     @classmethod
     def _only_an_origin(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if value and (parts.scheme not in ("http", "https") or not parts.netloc or parts.path not in ("", "/")):
+        origin = value.lower().removesuffix("/")
+        if origin and ORIGIN.fullmatch(origin) is None:
             raise ValueError("an address like https://aegis.example.org is needed")
-        return value.rstrip("/").lower()
+        return origin
 
     @field_validator("trusted_proxies")
     @classmethod

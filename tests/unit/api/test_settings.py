@@ -26,7 +26,13 @@ def test_the_database_comes_from_its_file_where_one_is_named(tmp_path: Path) -> 
         settings().database()
 
 
-@pytest.mark.parametrize("url", ["aegis.example.org", "ftp://aegis.example.org", "https://", "https://a.org/path"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("aegis.example.org", "ftp://aegis.example.org", "https://", "https://a.org/path", "https://a.org?x=1"),
+        *("https://a.org#x", "https://ada@a.org", "https://a.org:443", "http://a.org:80", "https://a.org:x"),
+    ],
+)
 def test_a_public_url_is_an_origin_and_nothing_more(url: str) -> None:
     with pytest.raises(Invalid, match="AEGIS_PUBLIC_URL"):
         settings(public_url=url)
@@ -34,6 +40,7 @@ def test_a_public_url_is_an_origin_and_nothing_more(url: str) -> None:
 
 def test_a_public_url_is_kept_in_one_spelling() -> None:
     assert settings(public_url="https://Aegis.Example.org/").public_url == "https://aegis.example.org"
+    assert settings(public_url="http://[::1]:3000").public_url == "http://[::1]:3000"
 
 
 def test_proxies_are_addresses_or_networks() -> None:
