@@ -1,4 +1,4 @@
-"""While PostgreSQL is away the API says so in one sentence, naming nothing of its inside; the engine holds nobody up."""
+"""While PostgreSQL is away the API says so in one sentence, naming nothing of its inside; no engine holds it up."""
 
 from __future__ import annotations
 
