@@ -1,4 +1,4 @@
-"""casbin three ways: FastEnforcer keyed by action, the same sliced by hand, and the documented ABAC way (`eval`).
+"""casbin three ways: FastEnforcer keyed by action and kind, sliced by hand, and the documented ABAC way (`eval`).
 
 The first keeps rules and roles in casbin and uses its own `globMatch`. Sliced by hand, every set of roles has its own
 rows, a row is a name only, and one function of the benchmark decides it: the least that casbin can do per row.
@@ -19,9 +19,9 @@ from benchmarks.peers.workload import USERS, Question, Rule
 ALLOW_UNLESS_DENIED = "e = some(where (p.eft == allow)) && !some(where (p.eft == deny))"
 FAST = f"""
 [request_definition]
-r = sub, act, obj, facts
+r = sub, act, kind, obj, facts
 [policy_definition]
-p = sub, act, obj, window, attr, op, value, eft
+p = sub, act, kind, obj, window, attr, op, value, eft
 [role_definition]
 g = _, _
 [policy_effect]
@@ -83,11 +83,11 @@ class _Casbin(InProcess):
 
 
 class CasbinFast(_Casbin):
-    model, order = FAST, (1,)
+    model, order = FAST, (1, 2)
 
     def source(self, rules: Sequence[Rule]) -> list[list[Any]]:
         return [
-            [role, action, _glob(rule.pattern), _window(rule), rule.attribute, rule.op, rule.value, rule.effect.lower()]
+            [role, action, _kind(rule.pattern), _glob(rule.pattern), _window(rule), *_comparison(rule)]
             for rule in rules
             for role in rule.roles
             for action in rule.actions
@@ -97,7 +97,8 @@ class CasbinFast(_Casbin):
         self._load(source, {"isOpen": _open, "compares": _compares})
 
     def ask(self, question: Question) -> tuple[Any, ...]:
-        return question.user, question.action, question.resource, {**question.metadata, **question.clock}
+        facts = {**question.metadata, **question.clock}
+        return question.user, question.action, _kind(question.resource), question.resource, facts
 
 
 class CasbinSliced(_Casbin):
@@ -147,6 +148,14 @@ class CasbinDocumented(_Casbin):
     def ask(self, question: Question) -> tuple[Any, ...]:
         subject = SimpleNamespace(roles=question.roles, **question.metadata, **question.clock)
         return subject, question.resource, question.action
+
+
+def _kind(resource: str) -> str:
+    return resource.split("/", 1)[0]
+
+
+def _comparison(rule: Rule) -> tuple[str, str, str | int, str]:
+    return rule.attribute, rule.op, rule.value, rule.effect.lower()
 
 
 def _glob(pattern: str) -> str:
