@@ -146,17 +146,30 @@ def test_an_admin_without_the_role_approver_does_not_approve(shared_api: Api) ->
     assert shared_api.audit_kinds(item.id)[-1] == "approval:refused"
 
 
+def oblige(api: Api, item: Remediation, duty: dict[str, object]) -> None:
+    obligations = json.dumps({"obligations": [duty]})
+    with api.database.begin() as conn:
+        conn.exec_driver_sql(
+            "UPDATE remediations SET decision = decision || %s::jsonb WHERE id = %s", (obligations, item.id)
+        )
+
+
+ADMINS = {"type": "require_approval", "count": 1, "from_roles": ["admin"], "within_seconds": 1800}
+
+
 def test_a_word_that_policy_does_not_count_is_not_in_the_way_of_one_that_counts(shared_api: Api) -> None:
     item = waiting(shared_api, "asked")
-    duty = {"type": "require_approval", "count": 1, "from_roles": ["admin"], "within_seconds": 1800}
-    with shared_api.database.begin() as conn:
-        conn.exec_driver_sql(
-            "UPDATE remediations SET decision = decision || %s::jsonb WHERE id = %s",
-            (json.dumps({"obligations": [duty]}), item.id),
-        )
+    oblige(shared_api, item, ADMINS)
     problem(approve(shared_api.as_("approver"), item), 403, "permission_denied")
     said = approve(shared_api.as_("admin", "approver"), item).json()["approvals"]["got"]
     assert [one["by"] for one in said] == ["admin-approver@example.org"]
+
+
+def test_a_role_that_policy_only_wishes_for_keeps_no_approver_out(shared_api: Api) -> None:
+    item = waiting(shared_api, "wished")
+    oblige(shared_api, item, ADMINS | {"fulfillment": "best_effort"})
+    said = approve(shared_api.as_("approver"), item).json()["approvals"]["got"]
+    assert [one["by"] for one in said] == ["approver@example.org"]
 
 
 def test_ten_people_at_once_give_one_approval_where_one_is_needed(shared_api: Api) -> None:

@@ -132,7 +132,8 @@ def objection(conn: Connection, item: Remediation, word: Word) -> AegisError | N
 def _asked(item: Remediation) -> list[list[str]]:
     """The roles of which policy wants one, once for each obligation; a word of others would only be in their way."""
     duties = (item.decision or {}).get("obligations", [])
-    return [duty["from_roles"] for duty in duties if duty["type"] == "require_approval"]
+    binding = [duty for duty in duties if duty.get("fulfillment", "required") == "required"]
+    return [duty["from_roles"] for duty in binding if duty["type"] == "require_approval"]
 
 
 def _settled(item: Remediation, said: list[Approval]) -> bool:
