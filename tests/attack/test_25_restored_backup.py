@@ -77,6 +77,7 @@ def test_on_a_restored_backup_nothing_acts_and_the_mode_falls_to_observe(
             with pytest.raises(Unavailable, match="no longer contains"):
                 small.controller.sequence()
             assert small.safety().mode == "observe"
+            assert "no longer contains" in small.controller.problems["audit"]
             small.sandbox.advance(A_WHILE)
             small.controller.reconcile()
             assert small.effects("job-02") == []

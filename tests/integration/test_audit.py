@@ -191,6 +191,49 @@ def test_the_witness_outlives_a_crash_and_refuses_a_log_that_lost_entries(log: D
         Sequencer(log, signer, clock, witness=witness).checkpoint()
 
 
+def test_a_line_that_a_full_disk_cut_off_is_dropped_by_the_one_who_wrote_it(log: Database, tmp_path: Path) -> None:
+    witness = tmp_path / "witness.ndjson"
+    sequence, _ = sequencer(log, ManualClock(START), witness)
+    fill(log, 4)
+    sequence.checkpoint()
+    with witness.open("a") as file:
+        file.write('{"at": "cut off')
+    fill(log, 3)
+    sequence.checkpoint()
+    assert [json.loads(line)["size"] for line in witness.read_text().splitlines()] == [4, 7]
+
+
+def test_two_sequencers_share_one_witness(log: Database, tmp_path: Path) -> None:
+    witness, clock = tmp_path / "witness.ndjson", ManualClock(START)
+    first, signer = sequencer(log, clock, witness)
+    second = Sequencer(log, signer, clock, witness=witness)
+    for one in (first, second, first, second):
+        fill(log, 2)
+        one.checkpoint()
+    lines = [json.loads(line) for line in witness.read_text().splitlines()]
+    assert [(line["size"], len(line["leaves"])) for line in lines] == [(2, 2), (4, 2), (6, 2), (8, 2)]
+    fill(log, 1)
+    Sequencer(log, signer, clock, witness=witness).checkpoint()
+
+
+@pytest.mark.parametrize("content", ["no JSON\n", '{"size": 4}\n', '{"leaves": [7]}\n', None])
+def test_a_witness_that_cannot_be_read_signs_nothing_and_says_so(
+    log: Database, tmp_path: Path, content: str | None
+) -> None:
+    witness = tmp_path / "witness.ndjson"
+    if content is None:
+        witness.mkdir()
+    else:
+        witness.write_text(content)
+    sequence, _ = sequencer(log, ManualClock(START), witness)
+    fill(log, 1)
+    with pytest.raises(Unavailable) as refused:
+        sequence.checkpoint()
+    assert refused.value.code == "witness_unreadable"
+    with log.begin() as conn:
+        assert audit.latest_checkpoint(conn) is None
+
+
 def test_the_tables_of_a_migrated_database_are_guarded_too(postgres: EmbeddedPostgres) -> None:
     with fresh_database(postgres) as url:
         database = Database(url)

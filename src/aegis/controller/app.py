@@ -71,11 +71,14 @@ class Controller:
         that was changed does not get well by itself: the mode falls to observe until a person has looked (P7).
         """
         try:
-            return self.loop.sequencer.run_once()
+            ordered = self.loop.sequencer.run_once()
         except Unavailable as error:
+            self.problems["audit"] = error.message
             if error.code == HISTORY_CHANGED:
                 self._fall_to_observe(error.message)
             raise
+        self.problems.pop("audit", None)
+        return ordered
 
     def _fall_to_observe(self, why: str) -> None:
         with self.loop.database.begin() as conn:

@@ -44,11 +44,13 @@ class Witness:
     """A file outside the database: one JSON line per checkpoint, with the leaf hashes since the line before.
 
     With the hashes an outsider can name the very entry that was changed, not only the checkpoint it is under.
+    Several controllers may share it: whoever holds the sequencer's lock writes.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._tree: Frontier | None = None
+        self._tree = Frontier()
+        self._length = 0
 
     @property
     def size(self) -> int:
@@ -69,26 +71,44 @@ class Witness:
             "leaves": [leaf.hex() for leaf in leaves],
             "size": signed.size,
         }
+        written = (json.dumps(line, separators=(",", ":"), ensure_ascii=False) + "\n").encode()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line, separators=(",", ":"), ensure_ascii=False) + "\n")
+            with self.path.open("ab") as file:
+                file.write(written)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
             raise Unavailable("witness_unwritable", f"{self.path} cannot be written ({error.strerror})") from None
-        self._tree = tree
+        self._tree, self._length = tree, self._length + len(written)
 
     def _seen(self) -> Frontier:
-        """The tree of everything witnessed, rebuilt from the file once; a line cut off by a crash is dropped."""
-        if self._tree is None:
-            content = self.path.read_bytes() if self.path.exists() else b""
-            whole = content[: content.rfind(b"\n") + 1]
-            if whole != content:
-                os.truncate(self.path, len(whole))
-            lines = [json.loads(line) for line in whole.splitlines()]
-            self._tree = Frontier.of(bytes.fromhex(leaf) for line in lines for leaf in line["leaves"])
+        """The tree of everything witnessed; read again when the file is not as long as this one left it."""
+        try:
+            length = self.path.stat().st_size if self.path.exists() else 0
+            if length != self._length:
+                self._tree, self._length = self._read()
+        except OSError as error:
+            raise Unavailable("witness_unreadable", f"{self.path} cannot be read ({error.strerror})") from None
+        except (ValueError, TypeError, KeyError):
+            message, hint = f"{self.path} holds a line that is none of ours.", "Move it away and keep it for a look."
+            raise Unavailable("witness_unreadable", message, hint=hint) from None
         return self._tree
+
+    def _read(self) -> tuple[Frontier, int]:
+        """The tree and the length of all whole lines; one cut off by a crash or a full disk is dropped."""
+        tree, length = Frontier(), 0
+        if not self.path.exists():
+            return tree, length
+        with self.path.open("rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    os.truncate(self.path, length)
+                    break
+                for leaf in json.loads(line)["leaves"]:
+                    tree.append(bytes.fromhex(leaf))
+                length += len(line)
+        return tree, length
 
 
 class Sequencer:
