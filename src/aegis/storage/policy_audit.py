@@ -14,13 +14,14 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+import psycopg
 from sqlalchemy import ColumnElement, Connection, Row, Text, cast, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from aegis.audit.entry import Entry, parse
 from aegis.audit.tree import leaf_hash, root_of
 from aegis.kit.clock import rfc3339
-from aegis.kit.errors import Invalid
+from aegis.kit.errors import Invalid, Unavailable
 from aegis.policy.cache import Answer, answer
 from aegis.policy.decision import Decision
 from aegis.policy.request import Request
@@ -126,15 +127,19 @@ def record(conn: Connection, evaluations: Sequence[Evaluation]) -> list[int]:
 
 
 def write(conn: Connection, rows: Sequence[bytes], *, at: datetime) -> list[int]:
-    """Rows as `Evaluation.row` made them."""
+    """Rows as `Evaluation.row` made them; raises `Unavailable` when PostgreSQL does not take them."""
     ids = _next_ids(conn, len(rows))
     root = root_of(leaf_hash(row) for row in rows)
     data = {"count": len(rows), "first": ids[0], "last": ids[-1], "root": root.hex()}
     batch = audit.append(conn, Entry(kind=KIND, at=at, actor="aegis", subject="policy", data=data))
     lines = b"".join(b"%d\t%d\t%b\n" % (number, batch, row) for number, row in zip(ids, rows, strict=True))
-    cursor: Any = conn.connection.cursor()  # COPY is the driver's own
-    with cursor, cursor.copy(COPY) as copy:
-        copy.write(lines)
+    cursor: Any = conn.connection.cursor()  # COPY is the driver's own, and so are its errors
+    try:
+        with cursor, cursor.copy(COPY) as copy:
+            copy.write(lines)
+    except psycopg.OperationalError as error:
+        detail = str(error).strip().splitlines()[0]
+        raise Unavailable("database_unavailable", f"PostgreSQL did not record the evaluation: {detail}") from error
     return ids
 
 

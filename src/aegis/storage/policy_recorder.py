@@ -73,6 +73,11 @@ class Recorder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def waiting(self) -> int:
+        """How many evaluations are in the queue: for metrics."""
+        return self._waiting
+
     def close(self) -> None:
         """Write what waits, then end; what comes later is refused."""
         with self._changed:
