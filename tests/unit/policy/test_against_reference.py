@@ -1,0 +1,327 @@
+"""The engine decides what the naive reference decides, on random policies, requests and instants.
+
+The examples are the same in every run, so that a failure is the change's and not the day's; `strategies` says what is
+drawn, `reference` how the format is read where it leaves room.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import permutations
+from typing import Any, assert_never
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.policy.reference import Ask, Document, Verdict, compare, decide, implies, window_holds
+from tests.unit.policy.strategies import (
+    ADDRESSES,
+    BROKEN,
+    CHANGES,
+    GLOBS,
+    NETWORKS,
+    ODD_TEXTS,
+    ORDERED,
+    TEXTS,
+    UNUSUAL,
+    WHOLE,
+    ZONES,
+    bundles,
+    crowds,
+    instants,
+    policies,
+    requests,
+    windows,
+)
+
+from aegis.policy.compile import compile_bundle
+from aegis.policy.decision import ApprovalNeeded, Decision, DryRunNeeded, NotifyNeeded, Obliged, VerifyNeeded
+from aegis.policy.request import Request, from_facts
+
+SAME_EVERY_TIME = settings(derandomize=True, database=None)
+FEW, MANY = settings(SAME_EVERY_TIME, max_examples=50), settings(SAME_EVERY_TIME, max_examples=200)
+BUNDLES, CROWDS, REQUESTS, WINDOWS, INSTANTS = bundles(), crowds(), requests(), windows(), instants()
+SEVERAL = st.lists(REQUESTS, min_size=4, max_size=4)
+QUARTER, MINUTE, MOMENT = timedelta(minutes=15), timedelta(minutes=1), timedelta(microseconds=1)
+ALWAYS: Document = {
+    "apiVersion": "aegis.dev/v1",
+    "id": "always",
+    "effect": "ALLOW",
+    "principals": {"roles": ["*"]},
+    "actions": ["*", "policies:read", "policies:write"],
+    "resources": ["*", "api", "api/*"],
+}
+PLAIN = Ask("ada", ("sre",), "restart_pod", "pod/shop/cart", CHANGES[0], {}, {}, {})
+
+
+def request_of(ask: Ask) -> Request:
+    return Request(
+        principal_id=ask.principal,
+        roles=ask.roles,
+        action=ask.action,
+        resource=ask.resource,
+        now=ask.now,
+        metadata=ask.metadata,
+        context=ask.context,
+        change=ask.change,
+    )
+
+
+def answer(documents: Sequence[Document], ask: Ask) -> Decision:
+    return compile_bundle([dict(one) for one in documents]).evaluate(request_of(ask))
+
+
+def verdict_of(decision: Decision) -> Verdict:
+    return Verdict(
+        effect=decision.effect,
+        code=decision.code,
+        policies=tuple(sorted(one.id for one in decision.policies)),
+        errors=tuple(sorted(one.partition(":")[0] for one in decision.errors)),
+        shadow=tuple(sorted(one.id for one in decision.shadow)),
+        obligations=obligations_of(decision.obligations),
+        limits={(one.type, tuple(sorted(one.scope)), whole_seconds(one.per)): one.max for one in decision.limits},
+    )
+
+
+def obligations_of(obliged: Sequence[Obliged]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for one in obliged:
+        required = one.fulfillment == "required"
+        match one:
+            case ApprovalNeeded():
+                within = whole_seconds(one.within)
+                found[one.type] = {
+                    "required": required,
+                    "within": within,
+                    "count": one.count,
+                    "roles": sorted(one.roles),
+                }
+            case DryRunNeeded():
+                found[one.type] = {"required": required}
+            case VerifyNeeded():
+                found[one.type] = {"required": required, "within": whole_seconds(one.within)}
+            case NotifyNeeded():
+                found.setdefault(one.type, {})[one.channel] = required
+            case _:
+                assert_never(one)
+    return found
+
+
+def whole_seconds(length: timedelta | None) -> int | None:
+    return None if length is None else int(length.total_seconds())
+
+
+def instants_until(now: datetime, until: datetime | None) -> Iterator[datetime]:
+    """Where windows could change before `until`: quarters of an hour for a day, clock changes, and the last moment."""
+    quarter = now.replace(minute=now.minute // 15 * 15, second=0, microsecond=0)
+    later = [quarter + QUARTER * number for number in range(1, 97, 4)]
+    later += [quarter + timedelta(days=number, hours=number % 24) for number in range(1, 60, 7)]
+    later += [change + QUARTER * number for change in CHANGES for number in (-1, 0, 4)]
+    yield from (one for one in later if now < one and (until is None or one < until))
+    if until is not None:
+        yield until - MOMENT
+
+
+@MANY
+@given(BUNDLES, SEVERAL)
+def test_the_engine_and_the_reference_agree(documents: list[Document], asks: list[Ask]) -> None:
+    bundle = compile_bundle([dict(one) for one in documents])
+    for ask in asks:
+        assert verdict_of(bundle.evaluate(request_of(ask))) == decide(documents, ask)
+
+
+@FEW
+@given(BUNDLES, REQUESTS)
+def test_a_decision_stands_until_it_says_when_only_time_moves(documents: list[Document], ask: Ask) -> None:
+    bundle = compile_bundle([dict(one) for one in documents])
+    decision = bundle.evaluate(request_of(ask))
+    until = decision.valid_until
+    assert until is None or until > ask.now
+    for later in instants_until(ask.now, until):
+        moved = replace(ask, now=later)
+        assert decide(documents, moved) == verdict_of(decision) == verdict_of(bundle.evaluate(request_of(moved)))
+
+
+@MANY
+@given(WINDOWS, st.lists(INSTANTS, min_size=5, max_size=5))
+def test_windows_open_and_close_with_the_clock_on_the_wall(window: dict[str, Any], moments: list[datetime]) -> None:
+    bundle = compile_bundle([{**ALWAYS, "conditions": window}])
+    for now in moments:
+        decision = bundle.evaluate(request_of(replace(PLAIN, now=now)))
+        assert (decision.effect == "allow") is window_holds(window["time"], now)
+
+
+@FEW
+@given(WINDOWS, INSTANTS)
+def test_no_minute_before_valid_until_is_on_the_other_side_of_a_window(window: dict[str, Any], now: datetime) -> None:
+    decision = answer([{**ALWAYS, "conditions": window}], replace(PLAIN, now=now))
+    inside, until = window_holds(window["time"], now), decision.valid_until
+    assert (decision.effect == "allow") is inside
+    minute = now.replace(second=0, microsecond=0) + MINUTE
+    while minute < (until or now + timedelta(days=9)) and minute < now + timedelta(days=9):
+        assert window_holds(window["time"], minute) is inside
+        minute += MINUTE
+    assert until is None or window_holds(window["time"], until - MOMENT) is inside
+
+
+@FEW
+@given(BUNDLES, REQUESTS, st.sampled_from(ZONES))
+def test_the_zone_that_now_is_written_in_means_nothing(documents: list[Document], ask: Ask, zone: str) -> None:
+    elsewhere = replace(ask, now=ask.now.astimezone(ZoneInfo(zone)))
+    assert bytes_of(answer(documents, ask)) == bytes_of(answer(documents, elsewhere))
+
+
+# Every operator with every value it may have, against every value a request may have.
+IN_REQUESTS: tuple[Any, ...] = (
+    *ODD_TEXTS,
+    *TEXTS,
+    *ADDRESSES,
+    *WHOLE,
+    *BROKEN,
+    *UNUSUAL,
+    True,
+    False,
+    None,
+    [],
+    ["a", 1],
+    [True],
+    [1.0],
+    {"a": 1},
+)
+IN_POLICIES: dict[str, tuple[Any, ...]] = {
+    **dict.fromkeys(("eq", "ne", "contains"), (*TEXTS, *WHOLE, *BROKEN, True, False)),
+    **dict.fromkeys(ORDERED, (*TEXTS, *WHOLE, *BROKEN)),
+    **dict.fromkeys(("in", "not_in"), (["a"], [1], [True], [1.0, 2], ["a", 1, False], list(TEXTS), list(WHOLE))),
+    **dict.fromkeys(("starts_with", "ends_with"), TEXTS),
+    "matches": GLOBS,
+    "cidr": NETWORKS,
+}
+
+
+@pytest.mark.parametrize("op", IN_POLICIES)
+def test_an_operator_is_true_false_or_unknown_as_the_reference_says(op: str) -> None:
+    for value in IN_POLICIES[op]:
+        sources: list[dict[str, Any]] = [{"value": value}]
+        if op not in ("matches", "cidr"):  # what these compare with is always the policy's own
+            sources.append({"value_from": "metadata.y"})
+        for source in sources:
+            condition = {"attr": "metadata.x", "op": op, **source}
+            bundle = compile_bundle([{**ALWAYS, "conditions": condition}])
+            for there in IN_REQUESTS:
+                ask = request_of(replace(PLAIN, metadata={"x": there, "y": value}))
+                assert truth_of(bundle.evaluate(ask)) is compare(op, there, value), (there, condition)
+
+
+# Equal and of one hash in Python, and yet not the same value: whoever shares equal conditions must keep them apart.
+LOOKALIKES = ((0, 0.0, False), (1, 1.0, True), ("1", 1, True), (["a", 1], ["a", True], ["a", 1.0]))
+
+
+@pytest.mark.parametrize("values", LOOKALIKES)
+def test_values_that_python_calls_equal_are_kept_apart_within_one_bundle(values: tuple[Any, ...]) -> None:
+    op = "in" if isinstance(values[0], list) else "eq"
+    for order in permutations(values):
+        documents = [
+            {**ALWAYS, "id": f"p{place}", "conditions": {"attr": "metadata.x", "op": op, "value": value}}
+            for place, value in enumerate(order)
+        ]
+        bundle = compile_bundle(documents)
+        for there in (0, 0.0, False, 1, 1.0, True, "1", "a"):
+            ask = replace(PLAIN, metadata={"x": there})
+            assert verdict_of(bundle.evaluate(request_of(ask))) == decide(documents, ask)
+
+
+@FEW
+@given(CROWDS, SEVERAL)
+def test_many_policies_for_the_same_things_are_all_heard(documents: list[Document], asks: list[Ask]) -> None:
+    bundle = compile_bundle(map(dict, documents))
+    for ask in asks:
+        assert verdict_of(bundle.evaluate(request_of(ask))) == decide(documents, ask)
+
+
+def truth_of(decision: Decision) -> bool | None:
+    if decision.errors:
+        return None
+    return decision.effect == "allow"
+
+
+@FEW
+@given(BUNDLES, policies(effect="ALLOW", mode="enforce", name="more"), SEVERAL)
+def test_one_more_allow_never_loosens_what_was_allowed(
+    documents: list[Document], more: Document, asks: list[Ask]
+) -> None:
+    allowing = [one for one in documents if one["effect"] == "ALLOW"]
+    before = compile_bundle([dict(ALWAYS), *map(dict, allowing)])
+    after = compile_bundle([dict(ALWAYS), *map(dict, allowing), dict(more)])
+    for ask in asks:
+        loose, strict = before.evaluate(request_of(ask)), after.evaluate(request_of(ask))
+        assert (loose.effect, strict.effect) == ("allow", "allow")
+        assert_as_strict(verdict_of(loose), verdict_of(strict))
+
+
+def assert_as_strict(loose: Verdict, strict: Verdict) -> None:
+    for key, most in loose.limits.items():
+        assert any(implies(other, at_most, key, most) for other, at_most in strict.limits.items())
+    for type_, wanted in loose.obligations.items():
+        has = strict.obligations[type_]
+        if type_ == "notify":
+            assert all(has[channel] >= required for channel, required in wanted.items())
+            continue
+        assert has["required"] >= wanted["required"]
+        assert wanted.get("within") is None or has["within"] <= wanted["within"]
+        assert has.get("count", 0) >= wanted.get("count", 0)
+        assert set(has.get("roles", ())) <= set(wanted.get("roles", ()))
+
+
+@FEW
+@given(BUNDLES, policies(effect="ALLOW", mode="enforce", name="more"), SEVERAL)
+def test_one_more_allow_never_lifts_a_deny(documents: list[Document], more: Document, asks: list[Ask]) -> None:
+    before, after = compile_bundle(map(dict, documents)), compile_bundle(map(dict, [*documents, more]))
+    for ask in asks:
+        was = before.evaluate(request_of(ask)).code
+        assert was not in ("explicit_deny", "deny_on_error") or after.evaluate(request_of(ask)).code == was
+
+
+@FEW
+@given(BUNDLES, policies(effect="DENY", mode="enforce", name="more"), SEVERAL)
+def test_one_more_deny_never_allows(documents: list[Document], more: Document, asks: list[Ask]) -> None:
+    before = compile_bundle(map(dict, [ALWAYS, *documents]))
+    after = compile_bundle(map(dict, [ALWAYS, *documents, more]))
+    for ask in asks:
+        if before.evaluate(request_of(ask)).effect == "deny":
+            assert after.evaluate(request_of(ask)).effect == "deny"
+
+
+@FEW
+@given(BUNDLES.flatmap(lambda documents: st.tuples(st.just(documents), st.permutations(documents))), REQUESTS)
+def test_the_order_of_policies_means_nothing(both: tuple[list[Document], list[Document]], ask: Ask) -> None:
+    one, other = both
+    assert bytes_of(answer(one, ask)) == bytes_of(answer(other, ask))
+
+
+@FEW
+@given(BUNDLES, SEVERAL)
+def test_a_shadow_policy_never_changes_the_verdict(documents: list[Document], asks: list[Ask]) -> None:
+    everything = compile_bundle(map(dict, [ALWAYS, *documents]))
+    enforced = compile_bundle(map(dict, [ALWAYS, *(one for one in documents if one["mode"] == "enforce")]))
+    for ask in asks:
+        with_shadow, without = everything.evaluate(request_of(ask)), enforced.evaluate(request_of(ask))
+        assert verdict_of(without) == replace(verdict_of(with_shadow), shadow=(), errors=verdict_of(without).errors)
+
+
+@FEW
+@given(BUNDLES, SEVERAL)
+def test_stored_facts_decide_the_same_bytes_again(documents: list[Document], asks: list[Ask]) -> None:
+    bundle = compile_bundle(map(dict, documents))
+    for ask in asks:
+        request = request_of(ask)
+        again = from_facts(json.loads(json.dumps(request.facts())))
+        assert again == request
+        assert bytes_of(bundle.evaluate(again)) == bytes_of(bundle.evaluate(request))
+
+
+def bytes_of(decision: Decision) -> bytes:
+    return json.dumps(decision.document()).encode()
