@@ -18,9 +18,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.integration.support_api import DIGEST, PASSWORD, TOKEN, Api, running_api
 
 from aegis.audit.checkpoint import Signer
+from aegis.audit.entry import Entry
 from aegis.cli.app import main
 from aegis.remediation.states import State
-from aegis.storage import approvals
+from aegis.storage import approvals, audit
 from aegis.storage.embedded import EmbeddedPostgres
 from aegis.storage.remediations import Remediation
 from aegis.storage.sequencer import Sequencer
@@ -282,6 +283,21 @@ def test_text_from_outside_hides_and_fakes_no_plan(api: Api, aegis: Aegis, item:
     assert "\x1b" not in aegis("why", item.id).out
 
 
+def test_text_from_outside_does_nothing_to_the_terminal_of_an_auditor(api: Api, aegis: Aegis) -> None:
+    trick = "night\x1b[8m shift\x9b2J \u202e"
+    entry = Entry("test:tricked", api.clock.now(), trick, trick, {"said": trick})
+    with api.database.begin() as conn:
+        audit.append(conn, entry)
+    sequencer = Sequencer(api.database, Signer(Ed25519PrivateKey.generate()), api.clock)
+    sequencer.run_once()
+    listed = aegis("audit", "list", "--search", "test:tricked")
+    assert "night\\x1b[8m shift" in listed.out
+    as_json = aegis("audit", "list", "--search", "test:tricked", "--json")
+    assert as_json.json()["items"][0]["entry"]["subject"] == trick
+    for shown in (listed.out, as_json.out):
+        assert not {"\x1b", "\x9b", "\u202e"} & set(shown)
+
+
 def test_the_record_is_listed_searched_exported_and_verified(
     api: Api, aegis: Aegis, signer: Signer, tmp_path: Path
 ) -> None:
@@ -295,7 +311,8 @@ def test_the_record_is_listed_searched_exported_and_verified(
     assert aegis("audit", "key").out == signer.verifier.vkey + "\n"
     log = tmp_path / "export.ndjson"
     assert aegis("audit", "export", "-o", str(log)).code == 0
-    assert len(log.read_text().splitlines()) > 5
+    every = aegis("audit", "list", "--limit", "1000", "--json").json()["items"]
+    assert [json.loads(line)["entry"] for line in log.read_text().splitlines()] == [one["entry"] for one in every[::-1]]
     good = aegis("audit", "verify")
     assert good.code == 0, good.out + good.err
     assert aegis("audit", "export", "-o", str(tmp_path / "no" / "where")).code == 3

@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from aegis import __version__
+from aegis.cli.terminal import visible
 from aegis.kit.errors import AegisError
 
 EXIT_CODES = {
@@ -132,7 +133,7 @@ def main() -> None:
 
 def fail(error: AegisError) -> int:
     """Say what went wrong and return the exit code."""
-    sys.stderr.write(f"aegis: {sentence(error)}\n")
+    sys.stderr.write(f"aegis: {visible(sentence(error))}\n")
     return EXIT_CODES.get(error.kind, 1)
 
 

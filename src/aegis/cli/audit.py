@@ -9,7 +9,7 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -18,6 +18,7 @@ from rich.text import Text
 
 import aegis_verify
 from aegis.cli.client import Api
+from aegis.cli.terminal import print_json, visible
 from aegis.kit.errors import Invalid
 
 app = typer.Typer(no_args_is_help=True, help="Read, export and check the record.")
@@ -35,10 +36,10 @@ def list_entries(
     with Api() as api:
         page = api.get("/audit", limit=limit, q=q)
     if as_json:
-        _print_json(page)
+        print_json(page)
         return
     table = Table("#", "at", "what", "who", "about", box=None)
-    for item in page["items"]:
+    for item in visible(page["items"]):
         entry = item["entry"]
         cells = (
             str(item["position"]),
@@ -108,7 +109,3 @@ def _write(text: str, output: Path | None) -> None:
         output.write_text(text, encoding="utf-8")
     except OSError as error:
         raise Invalid("output_unwritable", f"{output} cannot be written ({error.strerror})") from None
-
-
-def _print_json(document: Any) -> None:
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")

@@ -120,7 +120,13 @@ class Api:
 
     def _send(self, method: str, path: str, **options: Any) -> Any:
         response = self._request(method, path, **options)
-        return None if response.status_code == 204 else response.json()
+        if response.status_code == 204:
+            return None
+        try:
+            return response.json()
+        except ValueError:
+            hint = "Something else listens there: name Aegis's address with AEGIS_URL, or log in to it with --url."
+            raise Unavailable("api_foreign", f"what answers at {self.url} is no Aegis.", hint=hint) from None
 
     def _request(self, method: str, path: str, **options: Any) -> httpx2.Response:
         try:
@@ -139,6 +145,7 @@ def _problem(response: httpx2.Response) -> AegisError:
         document = response.json()
     except ValueError:
         document = {}
+    document = document if isinstance(document, dict) else {}
     kind = _KINDS.get(response.status_code, Unavailable)
     code = str(document.get("code", f"http_{response.status_code}"))
     detail = str(document.get("detail") or document.get("title") or f"the API answered {response.status_code}")

@@ -104,7 +104,7 @@ def detect(
 
 
 def _code(error: AegisError) -> Exit:
-    usage = ("bad_budget", "bad_fraction", "plot_extension", "plot_folder")
+    usage = ("bad_fraction", "plot_extension", "plot_folder")
     return Exit.USAGE if error.code in usage else Exit.BAD_DATA
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import getpass
 import json
-import re
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +18,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from aegis.cli.client import Api, forget_token, save_token, segment
+from aegis.cli.terminal import print_json, visible
 from aegis.kit.errors import Unauthenticated, Unavailable
 from aegis.kit.settings import read_secret
 
@@ -28,8 +28,6 @@ SEVERITY_STYLE = {"critical": "bold red", "high": "red", "medium": "yellow", "lo
 STATE_STYLE = {"resolved": "green", "mitigating": "yellow", "escalated": "bold red", "open": "red"}
 PIPED_WIDTH = 240
 LINE = 400
-# Escape sequences, line breaks and turned writing: they could show somebody another plan than the one they approve.
-UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 VERDICT_STYLE = {"helped": "green", "no_effect": "yellow", "harmed": "red", "inconclusive": "yellow"}
 
 
@@ -53,25 +51,8 @@ def _out() -> Console:
     return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=PIPED_WIDTH)
 
 
-def _print_json(document: Any) -> None:
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-
-
 def _clock(text: str | None) -> str:
     return "–" if not text else datetime.fromisoformat(text).astimezone().strftime("%H:%M:%S")
-
-
-def _visible(found: Any) -> Any:
-    """An answer as a person may see it in a terminal: what would act on the terminal is spelt out instead."""
-    match found:
-        case str():
-            return UNSEEN.sub(lambda one: one[0].encode("unicode_escape").decode(), found)
-        case list():
-            return [_visible(item) for item in found]
-        case dict():
-            return {name: _visible(item) for name, item in found.items()}
-        case _:
-            return found
 
 
 def _plain(text: object) -> Text:
@@ -126,9 +107,9 @@ def status(as_json: Json = False) -> None:
     with Api() as api:
         state = api.get("/state")
     if as_json:
-        _print_json(state)
+        print_json(state)
         return
-    out, state = _out(), _visible(state)
+    out, state = _out(), visible(state)
     if state["stopped"]:
         out.print(Text(f"STOPPED by {state['changed_by']}: {state['reason']}", style="bold red"))
     out.print(Text(f"mode {state['mode']}  epoch {state['epoch']}  Aegis {state['version']}"))
@@ -162,10 +143,10 @@ def incidents(
     with Api() as api:
         if incident_id is None:
             page = api.get("/incidents", state=state, namespace=namespace, limit=limit, cursor=cursor)
-            _print_json(page) if as_json else _incident_table(_visible(page), state)
+            print_json(page) if as_json else _incident_table(visible(page), state)
             return
         found = api.get(f"/incidents/{segment(incident_id)}")
-    _print_json(found) if as_json else _one_incident(_visible(found))
+    print_json(found) if as_json else _one_incident(visible(found))
 
 
 def _incident_table(page: dict[str, Any], state: str) -> None:
@@ -231,18 +212,18 @@ def approvals(as_json: Json = False) -> None:
     with Api() as api:
         found = api.get("/approvals")
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     out = _out()
     if not found["items"]:
         out.print("Nothing waits for approval.")
-    for item in _visible(found["items"]):
+    for item in visible(found["items"]):
         _one_remediation(out, item)
 
 
 def _plan_shown(api: Api, remediation_id: str) -> dict[str, Any]:
     item: dict[str, Any] = api.get(f"/remediations/{segment(remediation_id)}")
-    _one_remediation(_out(), _visible(item))
+    _one_remediation(_out(), visible(item))
     return item
 
 
@@ -257,7 +238,7 @@ def approve(
         if not yes:
             typer.confirm("Approve this plan?", abort=True)
         answer = api.post(f"/remediations/{segment(remediation_id)}/approve", {"plan_digest": item["plan_digest"]})
-    _print_json(answer) if as_json else _out().print("Approved.")
+    print_json(answer) if as_json else _out().print("Approved.")
 
 
 def reject(remediation_id: Annotated[str, typer.Argument()], reason: Reason, as_json: Json = False) -> None:
@@ -266,7 +247,7 @@ def reject(remediation_id: Annotated[str, typer.Argument()], reason: Reason, as_
         item = api.get(f"/remediations/{segment(remediation_id)}")
         body = {"plan_digest": item["plan_digest"], "reason": reason}
         answer = api.post(f"/remediations/{segment(remediation_id)}/reject", body)
-    _print_json(answer) if as_json else _out().print("Rejected.")
+    print_json(answer) if as_json else _out().print("Rejected.")
 
 
 def why(
@@ -277,9 +258,9 @@ def why(
     with Api() as api:
         answer = api.get("/why", subject=subject)
     if as_json:
-        _print_json(answer)
+        print_json(answer)
         return
-    out, answer = _out(), _visible(answer)
+    out, answer = _out(), visible(answer)
     out.print(Text(answer["sentence"], style="bold"))
     for link in answer["chain"]:
         out.print(_plain(f"  {_clock(link['at'])}  {link['stage']:<10} {link['sentence']}"))
@@ -291,7 +272,7 @@ def _safety(path: str, body: dict[str, Any], *, put: bool, as_json: bool) -> Non
     with Api() as api:
         state = api.put(path, body) if put else api.post(path, body)
     if as_json:
-        _print_json(state)
+        print_json(state)
         return
     switch = "STOPPED: nothing acts until `aegis resume`" if state["stopped"] else "running"
     _out().print(f"{switch}; mode {state['mode']}, epoch {state['epoch']}.", markup=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from aegis.cli.terminal import print_json
 from aegis.kit.errors import Conflict, Invalid, NotFound, Unavailable
 
 app = typer.Typer(help="A simulated cluster with faults, behind the real protocols.", no_args_is_help=True)
@@ -32,16 +32,19 @@ def _ask(method: str, url: str, path: str, body: dict[str, Any] | None = None) -
         raise Unavailable(
             "sandbox_unreachable", f"{url} does not answer ({type(error).__name__}).", hint=hint
         ) from None
-    document = response.json()
+    try:
+        document = response.json()
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        hint = "Something else listens there: name the sandbox's control address with --url."
+        raise Unavailable("sandbox_foreign", f"what answers at {url} is no sandbox.", hint=hint)
     if response.is_success:
         return document
     kinds = {400: Invalid, 404: NotFound, 409: Conflict}
     kind = kinds.get(response.status_code, Unavailable)
-    raise kind(document["code"], document["detail"], field=document.get("field"), hint=document.get("hint"))
-
-
-def _json(document: Any) -> None:
-    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    detail = document.get("detail", f"the sandbox answered {response.status_code}")
+    raise kind(document.get("code", ""), detail, field=document.get("field"), hint=document.get("hint"))
 
 
 def _console() -> Console:
@@ -69,7 +72,7 @@ def state(url: Url = DEFAULT, as_json: Json = False) -> None:
     """Workloads, running faults and the newest sample."""
     found = _ask("GET", url, "/sandbox/state")
     if as_json:
-        _json(found)
+        print_json(found)
         return
     out = _console()
     out.print(f"now {found['now']}  newest sample {found['newest_sample']}", markup=False)
@@ -102,7 +105,7 @@ def start(
     body = {"kind": kind, "strength": strength} | ({"workload": workload} if workload else {})
     made = _ask("POST", url, "/sandbox/faults", body)
     if as_json:
-        _json(made)
+        print_json(made)
         return
     out = _console()
     out.print(f"{made['id']}: {made['kind']} on {made['workload']}: {made['describes']}.", markup=False)
@@ -113,14 +116,14 @@ def start(
 def stop(fault_id: Annotated[str, typer.Argument()], url: Url = DEFAULT, as_json: Json = False) -> None:
     """Stop a fault; what it changed in the cluster is taken back."""
     made = _ask("DELETE", url, f"/sandbox/faults/{fault_id}")
-    _json(made) if as_json else _console().print(f"{made['id']} stopped.", markup=False)
+    print_json(made) if as_json else _console().print(f"{made['id']} stopped.", markup=False)
 
 
 @fault.command("list")
 def list_running(url: Url = DEFAULT, as_json: Json = False) -> None:
     """Faults that run now."""
     found = _ask("GET", url, "/sandbox/faults")["running"]
-    _json(found) if as_json else _faults(_console(), found)
+    print_json(found) if as_json else _faults(_console(), found)
 
 
 @fault.command("kinds")
@@ -128,7 +131,7 @@ def kinds(url: Url = DEFAULT, as_json: Json = False) -> None:
     """Every fault there is, and what heals it."""
     found = _ask("GET", url, "/sandbox/faults")["kinds"]
     if as_json:
-        _json(found)
+        print_json(found)
         return
     table = Table("kind", "default target", "what happens", "what heals it")
     for one in found:

@@ -362,16 +362,15 @@ def _answers(port: int) -> bool:
 
 
 def _nobody_yet(databases: Databases) -> bool:
-    from sqlalchemy import create_engine, text
+    from aegis.storage import users
+    from aegis.storage.database import Database
 
-    from aegis.storage.database import sqlalchemy_url
-
-    engine = create_engine(sqlalchemy_url(databases.control))
+    database = Database(databases.control)
     try:
-        with engine.connect() as connection:
-            return not connection.execute(text("SELECT EXISTS (SELECT 1 FROM users)")).scalar_one()
+        with database.begin() as connection:
+            return not users.anybody(connection)
     finally:
-        engine.dispose()
+        database.close()
 
 
 def _say(text: str) -> None:

@@ -54,6 +54,13 @@ def test_an_expected_failure_is_one_sentence_and_a_documented_exit_code(
     assert error.message.rstrip(".") in said
 
 
+def test_what_a_failure_quotes_does_nothing_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.fail(Invalid("bad", "no user \x1b[8m\u202eeve\n\x9b2J"))
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert not {"\x1b", "\x9b", "\u202e"} & set(said)
+
+
 def test_a_misspelt_command_gets_a_suggestion() -> None:
     done = _aegis("incidnts")
     assert done.returncode == 2
