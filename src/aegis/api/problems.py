@@ -1,7 +1,7 @@
 """Errors as RFC 9457 answers: the only place that knows HTTP status codes for kinds of errors.
 
-Route modules raise the family of `kit.errors`; nothing of an exception's inside, and nothing that was sent to us, comes
-back in an answer.
+Route modules raise the family of `kit.errors`; nothing of an exception's inside, and no secret that was sent to us,
+comes back in an answer.
 """
 
 from __future__ import annotations
