@@ -6,9 +6,11 @@ import json
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from tests.integration.support_api import Api, api, problem, shared_api
 
 from aegis.storage import alerts
+from aegis.storage.schema import alerts as table
 
 __all__ = ["api", "shared_api"]
 pytestmark = pytest.mark.integration
@@ -66,6 +68,17 @@ def test_of_more_alerts_than_are_kept_the_last_stay_and_those_of_open_incidents(
         alerts.sensed(conn, oldest, entity=incident.entity, incident_id=incident.id, now=api.clock.now())
         alerts.forget_oldest(conn, keep=2)
     assert [item["name"] for item in operator.get("/alerts").json()["items"]] == ["Alert5", "Alert4", "Alert0"]
+
+
+def test_those_that_are_kept_are_not_held_up_by_dropping_the_others(api: Api) -> None:
+    operator = api.as_("operator")
+    for number in range(3):
+        operator.post("/alerts/alertmanager", json=webhook(alert(f"Alert{number}")))
+        api.clock.advance(1)
+    free = select(table.c.name).with_for_update(skip_locked=True)
+    with api.database.begin() as conn, api.database.begin() as other:
+        alerts.forget_oldest(conn, keep=2)
+        assert sorted(other.execute(free).scalars()) == ["Alert1", "Alert2"]
 
 
 def test_alerts_are_paged(api: Api) -> None:

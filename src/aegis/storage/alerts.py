@@ -72,7 +72,9 @@ def forget_oldest(conn: Connection, *, keep: int = KEPT) -> None:
     """Drop all but the last `keep` of those that belong to no open incident; never waits for one that is in use."""
     opened = select(incidents.c.id).where(incidents.c.id == alerts.c.incident_id, incidents.c.closed_at.is_(None))
     old = select(alerts.c.id).where(~exists(opened)).order_by(alerts.c.received_at.desc(), alerts.c.id).offset(keep)
-    conn.execute(delete(alerts).where(alerts.c.id.in_(old.with_for_update(skip_locked=True))))
+    # Locked apart from being counted: rows that an offset skips would be locked as well.
+    free = select(alerts.c.id).where(alerts.c.id.in_(old)).with_for_update(skip_locked=True)
+    conn.execute(delete(alerts).where(alerts.c.id.in_(free)))
 
 
 def unsensed(conn: Connection, limit: int = 200) -> list[Alert]:
