@@ -1,6 +1,6 @@
 """The states of a remediation and the only legal ways between them.
 
-Every mover of state (controller, API) goes through `check`; an illegal move raises and is a bug, never an input error.
+Every move (`storage.remediations.move`) goes through `check`; an illegal one raises and is a bug, never an input error.
 States are one-way: nothing returns to an earlier one, a second try is a new remediation.
 """
 
@@ -66,12 +66,6 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     _S.CLOSED: frozenset(),
 }
 
-# From here on the cluster may have been touched: these block a second remediation of the same workload.
-ACTIVE: frozenset[State] = frozenset(_S) - {_S.CLOSED}
-# Before the ticket is minted nothing has happened to the cluster.
-BEFORE_EFFECT: frozenset[State] = frozenset(
-    {_S.PROPOSED, _S.DENIED, _S.AWAITING_APPROVAL, _S.REJECTED, _S.EXPIRED, _S.APPROVED, _S.READY}
-)
 VERDICTS: frozenset[State] = frozenset({_S.HELPED, _S.NO_EFFECT, _S.HARMED, _S.INCONCLUSIVE})
 
 

@@ -94,7 +94,6 @@ AUDIT_GUARDS: tuple[str, ...] = (
     "CREATE OR REPLACE TRIGGER audit_checkpoints_whole BEFORE TRUNCATE ON audit_checkpoints"
     " FOR EACH STATEMENT EXECUTE FUNCTION aegis_audit_guard()",
 )
-AUDIT_GUARDS_SQL = ";\n".join(AUDIT_GUARDS)
 
 
 def _guard(_target: object, connection: Connection, *, tables: list[Table], **_: object) -> None:

@@ -121,7 +121,7 @@ def judge(
     if now < effect_at + rules.settle:
         return Verdict(None, "too early to say: the action is still settling", measures)
     late = now >= until
-    harm = look.harm(targets)
+    harm = look.harm()
     if harm is not None:
         return Verdict(Outcome.HARMED, harm, measures)
     if not targets:
@@ -209,7 +209,7 @@ class _Look:
             return abs(value - expected)
         return max(0.0, value - expected if worse == "up" else expected - value)
 
-    def harm(self, targets: Sequence[Symptom]) -> str | None:
+    def harm(self) -> str | None:
         """What got clearly worse since the action, in a sentence."""
         if self.parked():
             return "no replicas are wanted any more: nothing can be wrong where nothing runs"
