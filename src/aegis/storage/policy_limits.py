@@ -7,6 +7,7 @@ for the same holder changes nothing, so that a stage may run twice.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,16 +24,19 @@ _columns = policy_reservations.c
 
 @dataclass(frozen=True, slots=True)
 class Exceeded:
-    """The first limit with no place left; `free_at` is when one will be, None where an action has to end first."""
+    """The first limit with no place left; `free_at` is when one will be, None where an action has to end first.
+
+    `what` is what was counted together, like `namespace=shop`.
+    """
 
     limit: Limit
-    key: str
+    what: tuple[str, ...]
     free_at: datetime | None
 
     @property
     def sentence(self) -> str:
         """For people: which limit, of what, and until when."""
-        what = self.key.partition(" ")[2]
+        what = ", ".join(self.what)
         if self.free_at is None:
             return f"the limit of {self.limit.max} at a time ({what}) is reached"
         seconds = round((self.limit.per or timedelta()).total_seconds())
@@ -41,7 +45,7 @@ class Exceeded:
 
 def peek(conn: Connection, limits: Sequence[Limit], request: Request, *, holder: str) -> Exceeded | None:
     """The first limit that the holder would run into at the request's time, without reserving or locking anything."""
-    checks = (_exceeded(conn, limit, _key(limit, request), holder, request.now) for limit in limits)
+    checks = (_exceeded(conn, limit, request, holder) for limit in limits)
     return next((found for found in checks if found is not None), None)
 
 
@@ -71,18 +75,19 @@ def finish(conn: Connection, holder: str) -> None:
 
 
 def _key(limit: Limit, request: Request) -> str:
-    return " ".join(limit.key(request))
+    """What the limit counts together, as one text: JSON, so that no name can look like two."""
+    return json.dumps(limit.key(request), ensure_ascii=False)
 
 
-def _exceeded(conn: Connection, limit: Limit, key: str, holder: str, now: datetime) -> Exceeded | None:
-    others = [_columns.key == key, _columns.holder != holder]
+def _exceeded(conn: Connection, limit: Limit, request: Request, holder: str) -> Exceeded | None:
+    others = [_columns.key == _key(limit, request), _columns.holder != holder]
     if limit.per is not None:
-        others.append(_columns.at > now - limit.per)
+        others.append(_columns.at > request.now - limit.per)
     taken = select(_columns.at).where(*others).order_by(_columns.at.desc()).limit(limit.max)
     times = list(conn.execute(taken).scalars())
     if len(times) < limit.max:
         return None
-    return Exceeded(limit, key, None if limit.per is None else times[-1] + limit.per)
+    return Exceeded(limit, limit.key(request)[1:], None if limit.per is None else times[-1] + limit.per)
 
 
 def _take(conn: Connection, key: str, holder: str, now: datetime, per: timedelta | None) -> None:
