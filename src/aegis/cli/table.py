@@ -24,6 +24,7 @@ MAX_GRID = 2_000_000
 TIME_NAMES = ("timestamp", "time", "datetime", "date", "ts", "at", "ds", "t", "_time", "@timestamp")
 # Unix times are told apart by size: later than 1973 in the finer unit, earlier than 5138 in the coarser one.
 UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3), (0.0, 1.0))
+EARLIEST, LATEST = (datetime(year, 1, 1, tzinfo=UTC).timestamp() for year in (1, 9999))
 LEAST_ROWS = 70
 
 
@@ -131,6 +132,11 @@ def _times(table: Any, name: str) -> Floats:
     if isinstance(cells[0], int | float):
         largest = float(np.abs(times).max())
         times /= next(divisor for least, divisor in UNITS if largest >= least)
+    outside = np.flatnonzero((times < EARLIEST) | (times > LATEST))
+    if len(outside):
+        row = int(outside[0])
+        hint = "Name the column of times with --time-column."
+        raise Invalid("bad_time", f"Row {row + 1}, column {name!r}: {_shown(cells[row])} is in no calendar.", hint=hint)
     return times
 
 

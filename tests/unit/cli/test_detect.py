@@ -78,6 +78,7 @@ def test_the_time_column_can_be_named(tmp_path: Path) -> None:
         ([*lines(80), "2026-02-01T00:00:00+00:00,many,1"], "text_in_numbers", "Row 81, column 'a': 'many'"),
         ([*lines(80), "yesterday,1,1"], "bad_time", "Row 81, column 'time': 'yesterday'"),
         ([*lines(80), ",1,1"], "bad_time", "Row 81"),
+        (["ts,a", *[f"{10**22 + i},{i % 3}" for i in range(80)]], "bad_time", "in no calendar"),
         (["time,host", *[f"{i},web" for i in range(90)]], "no_numbers", "no column holds numbers"),
         (["time,a,a", *[f"{i},1,2" for i in range(90)]], "repeated_column", "same name"),
         ([*lines(80), "1,2,3,4,5"], "unreadable", "Expected 3 columns"),
