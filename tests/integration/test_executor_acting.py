@@ -234,6 +234,21 @@ def _everything(client: ExecutorClient) -> list[dict[str, object]]:
     return found
 
 
+def test_credentials_that_the_cluster_refuses_are_no_effect_and_no_good_health(world: ExecutorWorld) -> None:
+    stale = world.kube.kubeconfig.with_name("stale")
+    stale.write_text(world.kube.kubeconfig.read_text().replace("executor-token", "a-token-of-last-year"))
+    cluster = KubernetesCluster(stale)
+    action = world.action("checkout")
+    with world.executor(cluster=cluster) as url:
+        client = ExecutorClient(url, world.hmac, world.clock)
+        with pytest.raises(NotApplied, match="401"):
+            client.act(action, world.decide(action))
+        checks = {check["name"]: check["status"] for check in client.health()["checks"]}
+        client.close()
+    cluster.close()
+    assert (checks["journal"], checks["cluster"]) == ("ok", "down")
+
+
 def test_a_cluster_that_cannot_be_reached_is_not_an_effect(world: ExecutorWorld) -> None:
     nowhere = world.kube.kubeconfig.with_name("nowhere")
     nowhere.write_text(world.kube.kubeconfig.read_text().replace(world.kube.url, "http://127.0.0.1:9"))
