@@ -174,6 +174,18 @@ def test_twenty_parallel_intents_of_one_decision_leave_one(database: Database) -
     assert sorted(outcomes) == ["begun", *["decision_used"] * 19]
 
 
+def test_a_lock_whose_session_ended_is_let_go_without_a_word(database: Database) -> None:
+    """After an effect nothing may sound as if there had been none."""
+    ended = (
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
+    )
+    with database.own_lock("rem_1") as alone, database.begin() as connection:
+        assert connection.scalar(text(ended)) == 1
+    assert alone
+    with database.own_lock("rem_1") as again:
+        assert again
+
+
 def test_a_nonce_is_used_once_and_an_old_request_stays_refused_after_it_was_forgotten(database: Database) -> None:
     signature = Signature("k1", int(NOW.timestamp()), "n" * 32, b"", "")
     with database.begin() as connection:
