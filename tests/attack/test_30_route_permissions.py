@@ -10,9 +10,10 @@ import httpx2
 import pytest
 from tests.integration.support_api import PASSWORD, TOKEN, Api, problem, shared_api
 from tests.unit.api.support_app import app_without_database, routes_of
+from tests.unit.policy.test_starter import GIVEN
 
 from aegis.api.access import SAFE
-from aegis.identity.permissions import OF_ROLE, ROLES, Permission
+from aegis.identity.permissions import ROLES, Permission
 
 __all__ = ["shared_api"]
 pytestmark = pytest.mark.integration
@@ -52,7 +53,7 @@ def status_of(client: httpx2.Client, api: Api, method: str, path: str) -> int:
 
 @pytest.mark.parametrize("role", ["nobody", "no role", *ROLES])
 def test_a_role_reaches_exactly_its_routes(shared_api: Api, role: str) -> None:
-    given = OF_ROLE.get(role, frozenset())
+    given = GIVEN.get(role, set())
     client = shared_api.client() if role == "nobody" else shared_api.as_(*([role] if role in ROLES else []))
     for method, path, permission in GUARDED:
         status = status_of(client, shared_api, method, path)

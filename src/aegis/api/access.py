@@ -1,25 +1,38 @@
-"""Who is asking and whether they may: credentials read from a request, permissions declared by routes.
+"""Who is asking and whether they may: credentials read from a request, permissions declared by routes, policy asked.
 
 `route.Route` refuses to be built without a declaration and asks the `Doorkeeper` before it reads a body. A cookie
 counts only together with our own Origin, so that another site cannot make a browser act.
+
+1. Only policy says who may: the roles of this moment, the permission and the path are its question.
+2. What it answered is on record before the route runs; what cannot be asked or recorded is refused.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request, params
 
+from aegis.api.deps import V1
 from aegis.audit.entry import Entry
 from aegis.identity.credentials import digest
 from aegis.identity.permissions import Permission, Principal
 from aegis.kit.clock import Clock
 from aegis.kit.errors import Denied, Unauthenticated
-from aegis.storage import audit, sessions
-from aegis.storage.database import Database
+from aegis.policy.api_access import asking, fulfilled
+from aegis.policy.decision import Decision
+from aegis.policy.request import Request as Question
+from aegis.storage import audit, policy_audit, safety, sessions
+from aegis.storage.database import Connection, Database
+from aegis.storage.policy_audit import Evaluation
+from aegis.storage.policy_recorder import Recorder
+from aegis.storage.policy_set import PolicySet
 from aegis.storage.sessions import Credential
 
+SOURCE = "api"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -52,13 +65,32 @@ async def _who(request: Request) -> Principal:
 Who = Annotated[Principal, Depends(_who)]  # in routes that need a permission
 
 
-class Doorkeeper:
-    """Knows people by session cookie or bearer token, with the roles they have at this moment."""
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question that policy was asked, and its answer."""
 
-    def __init__(self, database: Database, clock: Clock, public_url: str) -> None:
+    question: Question
+    decision: Decision
+    epoch: int
+    latency_us: int
+
+    def on_record(self, request_id: str | None) -> Evaluation:
+        return policy_audit.evaluation(
+            SOURCE, self.question, self.decision, epoch=self.epoch, latency_us=self.latency_us, request_id=request_id
+        )
+
+
+class Doorkeeper:
+    """Knows people by session cookie or bearer token, and asks policy about them with the roles of this moment."""
+
+    def __init__(
+        self, database: Database, clock: Clock, public_url: str, policies: PolicySet, recorder: Recorder
+    ) -> None:
         self._database = database
         self._clock = clock
         self._public_url = public_url
+        self._policies = policies
+        self._recorder = recorder
 
     def origin(self, request: Request) -> str:
         """Our own origin as browsers see it."""
@@ -101,28 +133,89 @@ class Doorkeeper:
 
     def admit(self, request: Request, permission: Permission) -> Principal:
         """The principal, allowed in; raises `Unauthenticated` or `Denied`. A refused change leaves an audit entry."""
-        who = self.known(request)
-        if who is None:
-            hint = "Log in again." if self.credential(request) else "Log in first."
-            raise Unauthenticated("not_logged_in", "nobody is logged in with this request.", hint=hint)
-        if who.may(permission):
+        credential = self.credential(request)
+        if credential is None:
+            raise Unauthenticated("not_logged_in", "nobody is logged in with this request.", hint="Log in first.")
+        with self._database.begin() as conn:
+            who = sessions.holder(conn, credential, now=self._clock.now())
+            asked = None if who is None else self._ask(conn, who, permission, below_version(request.url.path))
+        if who is None or asked is None:
+            raise Unauthenticated("not_logged_in", "nobody is logged in with this request.", hint="Log in again.")
+        self._recorder.record_and_wait([asked.on_record(request.scope.get("aegis.request_id"))])
+        if asked.decision.effect == "allow":
             return who
         if request.method not in SAFE:
-            self._record(who, permission, request)
-        having = ", ".join(sorted(who.roles)) or "none"
-        raise Denied("permission_denied", f"this needs the permission {permission}; your roles ({having}) lack it.")
+            self._record(who, permission, asked.decision, request)
+        raise _denied(who, permission, asked.decision)
 
-    def still_admits(self, credential: Credential, permission: Permission) -> bool:
+    def ask_within(self, conn: Connection, question: Question) -> Decision:
+        """What policy says inside a transaction, on record in it: where roles are looked at again under a lock."""
+        asked = self._asked(conn, question)
+        policy_audit.record(conn, [asked.on_record(None)])
+        return asked.decision
+
+    def still_admits(self, credential: Credential, permission: Permission, path: str) -> bool:
         """Whether an open stream may go on; asking does not count as being there."""
         with self._database.begin() as conn:
             who = sessions.holder(conn, credential, now=self._clock.now(), touch=False)
-        return who is not None and who.may(permission)
+            asked = None if who is None else self._ask(conn, who, permission, below_version(path))
+        if asked is None:
+            return False
+        self._recorder.record_and_wait([asked.on_record(None)])
+        return asked.decision.effect == "allow"
 
-    def _record(self, who: Principal, permission: Permission, request: Request) -> None:
+    def permissions(self, who: Principal, places: Iterable[tuple[Permission, str]]) -> list[Permission]:
+        """Which of these permissions they have at one of its places at least: for pages, which show only what works.
+
+        Nothing follows from it, so it is not on record; whatever is then called is asked about anew.
+        """
+        now = self._clock.now()
+        with self._database.begin() as conn:
+            asked = {
+                permission
+                for permission, path in places
+                if self._evaluate(conn, asking(who.name, who.roles, permission, path, now)).effect == "allow"
+            }
+        return sorted(asked)
+
+    def _ask(self, conn: Connection, who: Principal, permission: Permission, path: str) -> _Asked:
+        return self._asked(conn, asking(who.name, who.roles, permission, path, self._clock.now()))
+
+    def _asked(self, conn: Connection, question: Question) -> _Asked:
+        began = time.perf_counter()
+        decision = self._evaluate(conn, question)
+        latency_us = round((time.perf_counter() - began) * 1_000_000)
+        return _Asked(question, decision, safety.read(conn).epoch, latency_us)
+
+    def _evaluate(self, conn: Connection, question: Question) -> Decision:
+        return fulfilled(self._policies.evaluate(conn, question))
+
+    def _record(self, who: Principal, permission: Permission, decision: Decision, request: Request) -> None:
         route: Any = request.scope.get("route")
-        data = {"permission": permission, "method": request.method, "route": str(getattr(route, "path", ""))}
+        data = {
+            "permission": permission,
+            "method": request.method,
+            "route": str(getattr(route, "path", "")),
+            "code": decision.code,
+            "policy": decision.bundle,
+        }
         with self._database.begin() as conn:
             audit.append(conn, Entry("access:refused", self._clock.now(), who.name, who.name, data))
+
+
+def _denied(who: Principal, permission: Permission, decision: Decision) -> Denied:
+    """In the words of the permission where nothing gives it, in those of policy where something takes it away."""
+    if decision.code != "default_deny":
+        return Denied("permission_denied", f"this needs the permission {permission}: {decision.sentence}.")
+    having = ", ".join(sorted(who.roles)) or "none"
+    return Denied(
+        "permission_denied", f"this needs the permission {permission}; your roles ({having}) lack it by every policy."
+    )
+
+
+def below_version(path: str) -> str:
+    """A path of the API without its version: what resources are made of."""
+    return path.removeprefix(V1)
 
 
 def doorkeeper_of(request: Request) -> Doorkeeper:

@@ -39,6 +39,7 @@ from aegis.api.route import MAX_BYTES, Route
 from aegis.kit.errors import Unavailable
 from aegis.kit.serving import BodyLimit
 from aegis.storage.first_start import seed
+from aegis.storage.policy_recorder import Recorder
 
 CONNECTIONS = 12  # requests that work at once; each holds one connection of the database at most
 
@@ -48,16 +49,18 @@ def create_app(deps: Deps) -> FastAPI:
     metrics = Metrics()
     live = Live(deps.database, metrics)
     engine = httpx2.AsyncClient(trust_env=False)
+    recorder = Recorder(deps.database)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = CONNECTIONS
         with suppress(Unavailable):  # the database is away: every answer says so until it is back
             await run_in_threadpool(seed, deps.database, now=deps.clock.now())
-        await live.start()
-        yield
-        live.leave()
-        await engine.aclose()
+        with recorder:
+            await live.start()
+            yield
+            live.leave()
+            await engine.aclose()
 
     problem = {"description": "A problem (RFC 9457)", "content": {MEDIA_TYPE: {"schema": SCHEMA}}}
     app = FastAPI(
@@ -71,7 +74,7 @@ def create_app(deps: Deps) -> FastAPI:
         responses={"4XX": problem, "5XX": problem, 422: problem},
     )
     app.router.route_class = Route
-    app.state.doorkeeper = Doorkeeper(deps.database, deps.clock, deps.public_url)
+    app.state.doorkeeper = Doorkeeper(deps.database, deps.clock, deps.public_url, deps.policies, recorder)
     app.state.live = live
     add_handlers(app)
     for module in (auth, users, state, incidents, remediations, approvals, why, alerts, audit):

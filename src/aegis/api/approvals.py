@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from pydantic import BaseModel, Field
 
-from aegis.api.access import Who, needs
+from aegis.api.access import Doorkeeper, Who, doorkeeper_of, needs
 from aegis.api.deps import V1, Deps
 from aegis.api.incident_document import IncidentSummary
 from aegis.api.incidents import summaries
@@ -25,6 +25,7 @@ from aegis.audit.entry import Entry
 from aegis.identity.permissions import Principal
 from aegis.kit.crash import crash_point
 from aegis.kit.errors import AegisError, Conflict, Denied, Expired, NotFound
+from aegis.policy.api_access import asking
 from aegis.remediation.states import State
 from aegis.storage import alerts, approvals, audit, incidents, remediations, timeline, users
 from aegis.storage.approvals import Approval
@@ -74,21 +75,23 @@ def add_routes(app: FastAPI, deps: Deps) -> None:
         return WaitingList(items=[Waiting(**dict(item), incident=known.get(item.incident_id or "")) for item in items])
 
     @app.post(f"{V1}/remediations/{{remediation_id}}/approve", dependencies=[needs("approvals:write")])
-    def approve(who: Who, remediation_id: str, body: Approve) -> RemediationDocument:
+    def approve(request: Request, who: Who, remediation_id: str, body: Approve) -> RemediationDocument:
         """Approve exactly the plan with this digest."""
-        return say(remediation_id, Word("approve", who, body.plan_digest, "", deps.clock.now()))
+        return say(doorkeeper_of(request), remediation_id, Word("approve", who, body.plan_digest, "", deps.clock.now()))
 
     @app.post(f"{V1}/remediations/{{remediation_id}}/reject", dependencies=[needs("approvals:write")])
-    def reject(who: Who, remediation_id: str, body: Reject) -> RemediationDocument:
+    def reject(request: Request, who: Who, remediation_id: str, body: Reject) -> RemediationDocument:
         """Reject it; one rejection is enough."""
-        return say(remediation_id, Word("reject", who, body.plan_digest, body.reason, deps.clock.now()))
+        return say(
+            doorkeeper_of(request), remediation_id, Word("reject", who, body.plan_digest, body.reason, deps.clock.now())
+        )
 
-    def say(remediation_id: str, word: Word) -> RemediationDocument:
+    def say(doorkeeper: Doorkeeper, remediation_id: str, word: Word) -> RemediationDocument:
         with deps.database.begin() as conn:
             item = remediations.get_for_update(conn, remediation_id)
             if item is None:
                 raise NotFound("remediation_unknown", "there is no remediation of this id.")
-            refused = objection(conn, item, word)
+            refused = objection(doorkeeper, conn, item, word)
             if refused is None:
                 record(conn, item, word)
             else:
@@ -101,7 +104,7 @@ def add_routes(app: FastAPI, deps: Deps) -> None:
         return answer
 
 
-def objection(conn: Connection, item: Remediation, word: Word) -> AegisError | None:
+def objection(doorkeeper: Doorkeeper, conn: Connection, item: Remediation, word: Word) -> AegisError | None:
     """Why this word does not count, if it does not."""
     who, said = word.who.name, approvals.of(conn, item.id)
     if item.state in (State.PROPOSED, State.DENIED):
@@ -111,8 +114,9 @@ def objection(conn: Connection, item: Remediation, word: Word) -> AegisError | N
     if item.approval_expires_at is None or word.at >= item.approval_expires_at:
         return Expired("approval_expired", "it waited too long; nothing will be done.")
     roles = users.roles_of(conn, who)
-    if "approver" not in roles:
-        return Denied("permission_denied", "this needs the role approver, and you do not have it now.")
+    may = doorkeeper.ask_within(conn, asking(who, roles, "approvals:write", place(item.id, word.verdict), word.at))
+    if may.effect != "allow":
+        return Denied("permission_denied", f"with your roles of now this cannot be said: {may.sentence}.")
     if word.verdict == "approve" and any(roles.isdisjoint(asked) for asked in _asked(item)):
         return Denied("permission_denied", "policy asks people of another role to approve this.")
     if word.verdict == "approve" and who == item.requested_by:
@@ -127,6 +131,11 @@ def objection(conn: Connection, item: Remediation, word: Word) -> AegisError | N
     if _settled(item, said):
         return Conflict("already_decided", "others have decided it already.")
     return None
+
+
+def place(remediation_id: str, verdict: Verdict) -> str:
+    """The path below the API's version at which this is said."""
+    return f"/remediations/{remediation_id}/{verdict}"
 
 
 def _asked(item: Remediation) -> list[list[str]]:

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from aegis.api.access import doorkeeper_of, public
 from aegis.api.deps import V1, Deps
 from aegis.api.peer import address_of
-from aegis.api.route import Body
+from aegis.api.route import Body, declared
 from aegis.audit.entry import Entry
 from aegis.identity import credentials
 from aegis.identity.email import MAX_LENGTH as MAX_EMAIL
@@ -146,7 +146,8 @@ def add_routes(app: FastAPI, deps: Deps) -> None:
             needed = who is None and not users.anybody(conn)
         if who is None:
             return AuthState(first_admin_needed=needed, user=None)
-        me = Myself(email=who.name, roles=_ordered(who.roles), permissions=sorted(who.permissions))
+        given = doorkeeper_of(request).permissions(who, declared(request.app))
+        me = Myself(email=who.name, roles=_ordered(who.roles), permissions=given)
         return AuthState(first_admin_needed=False, user=me)
 
     @app.post(f"{V1}/auth/bootstrap", status_code=201, dependencies=[public()])

@@ -10,6 +10,7 @@ from aegis.identity.passwords import Passwords
 from aegis.kit.clock import Clock
 from aegis.kit.ids import Ids
 from aegis.storage.database import Database
+from aegis.storage.policy_set import PolicySet
 
 V1 = "/api/v1"
 STATIC = Path(__file__).with_name("static")
@@ -33,3 +34,4 @@ class Deps:
     sandbox: bool = False
     static: Path = STATIC
     passwords: Passwords = field(default_factory=Passwords)
+    policies: PolicySet = field(default_factory=PolicySet)

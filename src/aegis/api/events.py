@@ -185,6 +185,6 @@ async def _events(live: Live, stream: Stream, doorkeeper: Doorkeeper, credential
 
 async def _may_go_on(doorkeeper: Doorkeeper, credential: Credential) -> bool:
     try:
-        return await run_in_threadpool(doorkeeper.still_admits, credential, "state:read")
+        return await run_in_threadpool(doorkeeper.still_admits, credential, "state:read", f"{V1}/events")
     except AegisError:
         return False  # nobody can tell: the client connects again and is asked anew

@@ -6,21 +6,24 @@ query parameter is refused, and bodies go through `kit.strict_json` before any m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+import re
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
-from fastapi import Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
-from aegis.api.access import Access, doorkeeper_of
+from aegis.api.access import Access, below_version, doorkeeper_of
 from aegis.api.problems import no_such_route
+from aegis.identity.permissions import Permission
 from aegis.kit.errors import AegisError, Invalid
 from aegis.kit.strict_json import Json, loads
 
 API = "/api/"
+_HOLE = re.compile(r"\{[^{}]*\}")
 MAX_BYTES = 1 << 20
 MAX_BYTES_OF_STRANGERS = 16 << 10
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -82,6 +85,13 @@ class Route(APIRoute):
             if _has_control(value):
                 raise Invalid("query_invalid", "control characters are not accepted.", field=shown)
             seen.add(name)
+
+
+def declared(app: FastAPI) -> Iterator[tuple[Permission, str]]:
+    """Every permission that a route needs, with the route's path below the version, its holes filled with `-`."""
+    for route in app.router.routes:
+        if isinstance(route, Route) and route.access.permission is not None:
+            yield route.access.permission, below_version(_HOLE.sub("-", route.path))
 
 
 class _Strict(Request):

@@ -121,7 +121,7 @@ def act(loop: Loop, item: Remediation) -> Commit:
         return always(Later(loop.clock.now() + RETRY, "audit: the intent has no position in the log yet"))
     with loop.database.begin() as conn:
         state = safety.read(conn)
-        approvers = gate.approvers(conn, item)
+        approvers = gate.approvers(loop, conn, item)
     outdated = _outdated(loop, item, state)
     if outdated is not None:
         return always(_withdrawn(loop, item, outdated))

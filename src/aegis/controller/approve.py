@@ -30,7 +30,7 @@ def wait_for_approval(loop: Loop, item: Remediation) -> Commit:
             return _expired()
         if locked.incident_id and _over(conn, locked.incident_id):
             return denied([Refusal(Reason.SIGNALS_STALE, "the incident ended while waiting")], stage="approve")
-        people = list(gate.approvers(conn, locked))
+        people = list(gate.approvers(loop, conn, locked))
         if len(people) < locked.approvals_needed:
             return Later(expires)
         return Move(

@@ -6,14 +6,16 @@ policies that cannot be read, an obligation nobody here can fulfil and a limit t
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 
 from aegis.controller.loop import Loop, Move
 from aegis.controller.patience import shortest
+from aegis.policy.api_access import approving, fulfilled
 from aegis.policy.decision import Decision, NotifyNeeded, Obliged, VerifyNeeded
 from aegis.policy.request import Request
 from aegis.remediation.states import State
-from aegis.storage import policy_audit, policy_limits
+from aegis.storage import policy_audit, policy_limits, safety
 from aegis.storage.database import Connection
 
 SOURCE = "controller"
@@ -32,6 +34,16 @@ def policy(loop: Loop, conn: Connection, request: Request, *, holder: str, epoch
         decision = decision.refused("limit_exceeded", reached.sentence)
     _record(conn, request, decision, holder=holder, epoch=epoch, latency=latency)
     return decision
+
+
+def may_approve(loop: Loop, conn: Connection, name: str, roles: Collection[str], *, holder: str) -> bool:
+    """Whether policy lets somebody with these roles approve the remediation `holder` now, recorded."""
+    request = approving(name, roles, holder, loop.clock.now())
+    began = loop.clock.monotonic()
+    decision = fulfilled(loop.policies.evaluate(conn, request))
+    latency = loop.clock.monotonic() - began
+    _record(conn, request, decision, holder=holder, epoch=safety.read(conn).epoch, latency=latency)
+    return decision.effect == "allow"
 
 
 def reserve(conn: Connection, request: Request, decision: Decision, *, holder: str, epoch: int) -> Decision:

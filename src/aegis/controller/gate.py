@@ -74,7 +74,7 @@ def check(loop: Loop, conn: Connection, item: Remediation, plan: Plan, *, now: d
         refusals.append(Refusal(Reason.PLAN_STALE, "somebody changed the object since; undoing would overwrite that"))
     if not item.undo_of:
         refusals += _short_of_budget(loop, conn, item, now, storm=storm)
-        refusals += _lost_approvers(conn, item, decision.approval)
+        refusals += _lost_approvers(loop, conn, item, decision.approval)
     needed, within = _obliged(loop, decision)
     return Verdict(
         safety=state,
@@ -82,7 +82,7 @@ def check(loop: Loop, conn: Connection, item: Remediation, plan: Plan, *, now: d
         refusals=refusals,
         needed=max(needed, 1 if state.mode == "approve" else 0),
         within=within,
-        approvers=_counted(conn, item, parent, decision.approval),
+        approvers=_counted(loop, conn, item, parent, decision.approval),
         storm=storm,
         digest=plan_digest(item.action, item.target, item.params, plan),
         request=request,
@@ -203,27 +203,35 @@ def _approvals(conn: Connection, item: Remediation) -> list[Approval]:
     ]
 
 
-def _may_approve(roles: Collection[str], wanted: ApprovalNeeded | None) -> bool:
-    """An approver, with one of the roles that policy asks for, if it names any."""
-    return "approver" in roles and (wanted is None or not set(roles).isdisjoint(wanted.roles))
+def _may_approve(
+    loop: Loop, conn: Connection, item: Remediation, name: str, roles: Collection[str], wanted: ApprovalNeeded | None
+) -> bool:
+    """Whoever policy lets approve it, with one of the roles that its obligation names, if it names any."""
+    if wanted is not None and set(roles).isdisjoint(wanted.roles):
+        return False
+    return ask.may_approve(loop, conn, name, roles, holder=item.id)
 
 
-def _lost_approvers(conn: Connection, item: Remediation, wanted: ApprovalNeeded | None) -> list[Refusal]:
+def _lost_approvers(loop: Loop, conn: Connection, item: Remediation, wanted: ApprovalNeeded | None) -> list[Refusal]:
     """Whoever was one of those to approve when they did and is so no longer."""
+
+    def may(one: Approval, roles: Collection[str]) -> bool:
+        return _may_approve(loop, conn, item, one.by, roles, wanted)
+
     lost = [
-        one.by
-        for one in _approvals(conn, item)
-        if _may_approve(one.roles, wanted) and not _may_approve(users.roles_of(conn, one.by), wanted)
+        one.by for one in _approvals(conn, item) if may(one, one.roles) and not may(one, users.roles_of(conn, one.by))
     ]
     return [Refusal(Reason.REQUESTER_LOST_ROLE, f"{', '.join(lost)} may not approve any more")] if lost else []
 
 
 def _counted(
-    conn: Connection, item: Remediation, parent: Remediation | None, wanted: ApprovalNeeded | None
+    loop: Loop, conn: Connection, item: Remediation, parent: Remediation | None, wanted: ApprovalNeeded | None
 ) -> tuple[str, ...]:
     """Whose approval counts now; an undo also rides on what was approved with the plan that showed its inverse."""
-    given = _approvals(conn, item) + (_approvals(conn, parent) if parent else [])
-    return tuple(sorted({one.by for one in given if _may_approve(users.roles_of(conn, one.by), wanted)}))
+    given = {one.by for one in _approvals(conn, item) + (_approvals(conn, parent) if parent else [])}
+    return tuple(
+        name for name in sorted(given) if _may_approve(loop, conn, item, name, users.roles_of(conn, name), wanted)
+    )
 
 
 def _obliged(loop: Loop, decision: Decision) -> tuple[int, timedelta]:
@@ -234,10 +242,10 @@ def _obliged(loop: Loop, decision: Decision) -> tuple[int, timedelta]:
     return approval.count, approval.within or loop.timing.approval
 
 
-def approvers(conn: Connection, item: Remediation) -> tuple[str, ...]:
+def approvers(loop: Loop, conn: Connection, item: Remediation) -> tuple[str, ...]:
     """Who approved exactly this plan and may do so now: for the wait and for the ticket."""
     parent = remediations.get(conn, item.undo_of) if item.undo_of else None
-    return _counted(conn, item, parent, _asked_for(item))
+    return _counted(loop, conn, item, parent, _asked_for(item))
 
 
 def _asked_for(item: Remediation) -> ApprovalNeeded | None:

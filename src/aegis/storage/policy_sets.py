@@ -13,7 +13,8 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, insert, select, text
 
 from aegis.kit.errors import Conflict, NotFound
-from aegis.policy.compile import compile_bundle
+from aegis.policy.api_access import fulfilled
+from aegis.policy.compile import compile_stored
 from aegis.policy.evaluate import Bundle
 from aegis.policy.request import Request
 from aegis.storage import safety
@@ -36,7 +37,7 @@ class Member(Protocol):
 
 def enforce(conn: Connection, members: Sequence[Member], *, by: str, reason: str, now: datetime) -> str:
     """Write the set down, move the epoch on, and return the set's digest; raises `Invalid` and `Conflict`."""
-    bundle = compile_bundle([member.document for member in members])
+    bundle = compile_stored([member.document for member in members])
     _refuse_lock_out(conn, bundle, now)
     state = safety.bump_epoch(conn, by=by, reason=reason, now=now)
     values = {"epoch": state.epoch, "digest": bundle.digest, "activated_at": now, "by": by}
@@ -93,7 +94,7 @@ def _refuse_lock_out(conn: Connection, bundle: Bundle, now: datetime) -> None:
     if _can_be_changed(bundle, now):
         return
     before = newest(conn)
-    if before is not None and _can_be_changed(compile_bundle(_documents(conn, before)), now):
+    if before is not None and _can_be_changed(compile_stored(_documents(conn, before)), now):
         raise Conflict(
             "would_lock_out",
             "nobody could change policies any more: no ALLOW would be left for admins.",
@@ -103,4 +104,4 @@ def _refuse_lock_out(conn: Connection, bundle: Bundle, now: datetime) -> None:
 
 def _can_be_changed(bundle: Bundle, now: datetime) -> bool:
     action, resource = KEY_TO_EVERYTHING
-    return bundle.evaluate(Request(ADMIN, (ADMIN,), action, resource, now)).effect == "allow"
+    return fulfilled(bundle.evaluate(Request(ADMIN, (ADMIN,), action, resource, now))).effect == "allow"
