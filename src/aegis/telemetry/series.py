@@ -28,13 +28,3 @@ class Series:
     def __post_init__(self) -> None:
         if self.times.shape != self.values.shape or self.times.ndim != 1:
             raise ValueError(f"{self.entity} {self.signal}: times and values must be equal-length vectors")
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """All signals of one entity on one regular grid: `times` (n,), `values` (n, c) with NaN for missing samples."""
-
-    entity: str
-    signals: tuple[str, ...]
-    times: Floats
-    values: Floats

@@ -111,10 +111,6 @@ class Cluster:
         with self.store.lock:
             self.registry.delete(BY_KIND[kind], self.registry.get(BY_KIND[kind], namespace, name), {})
 
-    def record_event(self, about: Obj, kind: str, reason: str, message: str, *, source: str) -> None:
-        with self.store.lock:
-            self.events.record(about, kind, reason, message, source=source)
-
     def add_namespace(self, name: str) -> None:
         labels = {"kubernetes.io/metadata.name": name}
         self.create("Namespace", {"metadata": {"name": name, "labels": labels}})

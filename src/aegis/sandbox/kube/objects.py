@@ -57,14 +57,6 @@ def seconds_since(text: str | None, now: datetime) -> float:
     return 0.0 if not text else (now - parse_timestamp(text)).total_seconds()
 
 
-def controller_of(obj: Obj) -> Obj | None:
-    """The owner reference that controls `obj`."""
-    for reference in obj["metadata"].get("ownerReferences") or ():
-        if reference.get("controller"):
-            return dict(reference)
-    return None
-
-
 def controlled_by(obj: Obj, owner: Obj) -> bool:
     for reference in obj["metadata"].get("ownerReferences") or ():
         if reference.get("controller") and reference.get("uid") == owner["metadata"]["uid"]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from aegis.kit.clock import Clock
 from aegis.sandbox.kube import apply, defaults, ownership, patches
-from aegis.sandbox.kube.objects import Names, Obj, clone, name_of, namespace_of, timestamp
+from aegis.sandbox.kube.objects import Names, Obj, clone, name_of, timestamp
 from aegis.sandbox.kube.resources import BY_KIND, Resource
 from aegis.sandbox.kube.shapes import checked
 from aegis.sandbox.kube.status import already_exists, bad_request, conflict, modified, not_found
@@ -208,7 +208,3 @@ def _owners(obj: Obj) -> list[Obj]:
 
 def _steady(obj: Obj) -> Obj:
     return {key: value for key, value in obj["metadata"].items() if key not in ("managedFields", "resourceVersion")}
-
-
-def in_namespace(obj: Obj, namespace: str | None) -> bool:
-    return namespace is None or namespace_of(obj) == namespace

@@ -23,7 +23,6 @@ class Pods:
     images: tuple[str, ...]
     started: Floats
     ready: NDArray[np.bool_]
-    restarts: Floats
 
     @property
     def running(self) -> NDArray[np.bool_]:
@@ -35,19 +34,17 @@ def pods_of(service: Service, pods: Iterable[Obj]) -> Pods:
     mine = sorted(
         (pod for pod in pods if (pod["metadata"].get("labels") or {}).get("app") == service.name), key=name_of
     )
-    started, restarts = [], []
+    started = []
     for pod in mine:
         container = ((pod.get("status") or {}).get("containerStatuses") or [{}])[0]
         running = (container.get("state") or {}).get("running")
         started.append(parse_timestamp(running["startedAt"]).timestamp() if running else float("nan"))
-        restarts.append(float(container.get("restartCount", 0)))
     return Pods(
         names=tuple(name_of(pod) for pod in mine),
         uids=tuple(uid_of(pod) for pod in mine),
         images=tuple(str(pod["spec"]["containers"][0]["image"]) for pod in mine),
         started=np.array(started, dtype=np.float64),
         ready=np.array([is_true(pod, "Ready") for pod in mine], dtype=np.bool_),
-        restarts=np.array(restarts, dtype=np.float64),
     )
 
 
