@@ -69,6 +69,14 @@ def test_without_a_journal_nothing_is_done_and_the_caller_knows_it(world: Execut
     assert world.effects() == before
 
 
+def test_without_a_journal_what_is_too_large_is_refused_all_the_same(world: ExecutorWorld) -> None:
+    away = Database("postgresql://nobody@127.0.0.1:9/nowhere")
+    with world.executor(database=away) as url:
+        answer = world.http.post(f"{url}/v1/actions", content=b"x" * 20_000)
+    away.close()
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+
+
 @pytest.mark.parametrize(("before_dry_run", "effects", "state"), [(True, 0, "failed"), (False, 1, "executed")])
 def test_an_action_that_lost_its_journal_on_the_way_is_settled_from_the_cluster(
     world: ExecutorWorld, before_dry_run: bool, effects: int, state: str

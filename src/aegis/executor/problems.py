@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import structlog
 from fastapi import Response
 
 from aegis.actions.refusals import Refusal, Refused
@@ -22,6 +23,7 @@ from aegis.executor.metrics import Metrics
 from aegis.kit.clock import Clock
 from aegis.kit.errors import NotFound, Unavailable
 
+_logger = structlog.get_logger()
 _UNAUTHENTIC = {Refusal.BAD_SIGNATURE, Refusal.CLOCK_SKEW}
 _STATUS = {
     400: {
@@ -81,10 +83,13 @@ class Answers:
 
     def record_shape(self, method: str, path: str, status: int, code: str) -> None:
         """The audit entry of a request refused for its size, encoding or speed, before it was read."""
-        with self._database.begin() as connection:
-            data = {"code": code, "status": status, "method": method, "path": path[:200]}
-            log.append(connection, "request:refused", at=self._clock.now(), subject="unread", data=data)
         self._metrics.refusals.labels(code).inc()
+        data = {"code": code, "status": status, "method": method, "path": path[:200]}
+        try:
+            with self._database.begin() as connection:
+                log.append(connection, "request:refused", at=self._clock.now(), subject="unread", data=data)
+        except Unavailable as error:  # its answer has begun: it stays refused, and the process's own log says so
+            _logger.error("request:unrecorded", detail=error.message, **data)
 
     def _refuse(self, request: RawRequest, refused: Refused) -> Response:
         status = _BY_CODE.get(refused.refusal, 403)
