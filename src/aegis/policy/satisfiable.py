@@ -20,6 +20,7 @@ MOST_WAYS = 512
 _SCALARS: frozenset[Kind] = frozenset({"number", "text", "truth"})
 _OPPOSITE = {"ne": "eq", "not_in": "in", "gte": "lt", "lte": "gt"}
 _FLIPPED: dict[Truth, Truth] = {"true": "false", "false": "true", "error": "error"}
+_DECIDED: tuple[Truth, ...] = ("true", "false")
 _TEXT: frozenset[Kind] = frozenset({"text"})
 _GONE: frozenset[Kind] = frozenset({"missing"})
 _FIXED: Mapping[str, frozenset[Kind]] = {
@@ -80,6 +81,14 @@ def worlds(way: Way, so_far: World | None = None) -> Iterator[World]:
         narrower = world.narrowed(narrowing)
         if narrower is not None:
             yield from worlds(rest, narrower)
+
+
+def truth_of(leaf: Attr, value: Any) -> Truth:
+    """How a comparison with a constant comes out for a value of its attribute."""
+    for truth in _DECIDED:
+        if any(narrowing[leaf.attr].accepts(value) for narrowing in _comparison(leaf, truth)):
+            return truth
+    return "error"
 
 
 def kinds_of(path: str) -> frozenset[Kind]:
