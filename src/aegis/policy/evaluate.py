@@ -101,20 +101,22 @@ class Bundle:
         return sorted({rule for rule in find(segments, request.roles) if rule.mask & mask}, key=_by_id)
 
     def _weigh(self, allows: list[Rule], outcomes: Outcomes) -> Verdict:
-        denies = {rule: number for rule, number in outcomes if rule.kind == DENY and number <= 0}
+        denies = [one for one in outcomes if one[0].kind == DENY and one[1] <= 0]
         if denies:
-            code: Code = "deny_on_error" if all(denies.values()) else "explicit_deny"
-            return Verdict("deny", code, tuple(sorted(denies, key=_by_id)))
+            return _denied(denies)
         if not allows:
             return _NOTHING_ALLOWS
-        return self._together(tuple(sorted(allows, key=_by_id)))
+        if len(allows) == 1:
+            return allows[0].verdict or self._alone(allows[0])
+        return self._together(tuple(allows))
 
     def _together(self, allows: tuple[Rule, ...]) -> Verdict:
         verdict = self._merged.get(allows)
         if verdict is None:
             if len(self._merged) >= KEPT:
                 self._merged = {}
-            verdict = self._merged[allows] = Verdict("allow", "allow", allows, _duties(allows))
+            rules = tuple(sorted(allows, key=_by_id))
+            verdict = self._merged[allows] = Verdict("allow", "allow", rules, _duties(rules))
         return verdict
 
     @staticmethod
@@ -145,6 +147,16 @@ class Bundle:
         if found is None:
             found = finders[place] = self._index.finder(action, place)
         return found
+
+
+def _denied(denies: Outcomes) -> Verdict:
+    if len(denies) == 1 and denies[0][1] == 0:
+        rule = denies[0][0]
+        if rule.verdict is None:
+            rule.verdict = Verdict("deny", "explicit_deny", (rule,))
+        return rule.verdict
+    code: Code = "deny_on_error" if all(number for _, number in denies) else "explicit_deny"
+    return Verdict("deny", code, tuple(sorted({rule for rule, _ in denies}, key=_by_id)))
 
 
 def _duties(allows: tuple[Rule, ...]) -> Duties:

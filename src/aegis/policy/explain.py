@@ -38,11 +38,14 @@ def texts(verdict: Verdict, request: Request, outcomes: Outcomes, candidates: It
 
 def because(rule: Rule, number: int) -> str:
     """What the outcome of a rule's test means, in words."""
+    if number == 0:
+        if rule.words is None:
+            conditions = rule.policy.conditions
+            rule.words = "it has no conditions" if conditions is None else phrase(conditions)
+        return rule.words
     condition = rule.policy.conditions
     if condition is None:
-        return "it has no conditions"
-    if number == 0:
-        return phrase(condition)
+        raise ValueError(f"{rule.id} has no conditions that could fail")
     node, reason = shapes.outcome(number)
     failed = nodes(condition)[node - 1]
     return _error(failed, reason) if reason else phrase(failed)

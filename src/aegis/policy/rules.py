@@ -7,11 +7,14 @@ obligation or a limit of it is asked for, so ten thousand policies that nobody a
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING
 
 from aegis.policy.documents import Policy, validate
 from aegis.policy.shapes import Test
 from aegis.policy.windows import Hours
+
+if TYPE_CHECKING:
+    from aegis.policy.decision import Verdict
 
 ALLOW, DENY, SHADOW_ALLOW, SHADOW_DENY = range(4)
 KINDS = {
@@ -25,7 +28,7 @@ KINDS = {
 class Rule:
     """`mask` has the bit of each role that it is for; `verdict` is what is decided when it alone applies."""
 
-    __slots__ = ("_policy", "hours", "id", "kind", "mask", "source", "test", "verdict")
+    __slots__ = ("_policy", "hours", "id", "kind", "mask", "source", "test", "verdict", "words")
 
     def __init__(self, name: str, kind: int, mask: int, test: Test, hours: tuple[Hours, ...], source: bytes) -> None:
         self.id = name
@@ -34,7 +37,8 @@ class Rule:
         self.test = test
         self.hours = hours
         self.source = source
-        self.verdict: Any = None  # decision.Verdict, made when it is first needed
+        self.verdict: Verdict | None = None  # made when it is first needed
+        self.words: str | None = None  # its conditions in words, likewise
         self._policy: Policy | None = None
 
     @property
