@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aegis.kit.errors import Conflict, Invalid
-from aegis.policy.compile import compile_bundle
+from aegis.policy.compile import compile_stored
 from aegis.policy.decision import Decision, refusal
-from aegis.policy.documents import Policy
+from aegis.policy.documents import validate
 from aegis.policy.evaluate import Bundle
 from aegis.policy.request import Request
 from aegis.storage import policies
@@ -78,12 +78,14 @@ class PolicySet:
         """The bundle of these versions, or the one there is where only the epoch moved."""
         if self._held is not None and self._digests == {one.policy_id: one.digest for one in versions}:
             return self._held.bundle
-        return compile_bundle(self._read(versions))
+        return compile_stored(self._read(versions))
 
-    def _read(self, versions: Sequence[PolicyVersion]) -> Iterator[Policy | dict[str, Any]]:
-        """Policies whose content is the held one are not read again."""
-        known = self._held.bundle.policies if self._held else {}
+    def _read(self, versions: Sequence[PolicyVersion]) -> Iterator[dict[str, Any]]:
+        """Validated here too: a newer release may have saved what this one would only half understand."""
+        read = set(self._digests.values())
         for index, one in enumerate(versions):
             if index % YIELD_EVERY == 0:
                 time.sleep(0)  # gives way to whoever wants to decide
-            yield known[one.policy_id] if self._digests.get(one.policy_id) == one.digest else one.document
+            if one.digest not in read:
+                validate(one.document)
+            yield one.document
