@@ -12,6 +12,7 @@ from aegis.policy.claims import FALSE, NOT_TRUE, TRUE, Claim, Leaf, Way, childre
 from aegis.policy.documents import Attr, Change, Condition, Policy, Window
 from aegis.policy.findings import Code, Finding
 from aegis.policy.open_times import never_together
+from aegis.policy.phrases import phrase
 from aegis.policy.satisfiable import kinds_of, possible, worlds
 
 
@@ -116,10 +117,7 @@ def _never_false(policy: Policy, child: Condition, where: str) -> Iterator[Findi
 def say(leaf: Leaf) -> str:
     """The leaf in words, as in a sentence."""
     if isinstance(leaf, Attr):
-        if leaf.op == "exists":
-            return f"{leaf.attr} exists"
-        return f"{leaf.attr} {leaf.op} {leaf.value_from if leaf.value_from is not None else repr(leaf.value)}"
+        return phrase(Condition.model_construct(compare=leaf))
     if isinstance(leaf, Change):
-        return f"the bounds on change.{leaf.field}"
-    days = "every day" if len(set(leaf.days)) == 7 else ", ".join(leaf.days)
-    return f"the window {days} {leaf.start} to {leaf.end} {leaf.timezone}"
+        return phrase(Condition.model_construct(change=leaf))
+    return f"that {phrase(Condition.model_construct(time=leaf))}"
