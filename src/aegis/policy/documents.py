@@ -74,11 +74,16 @@ def _path(text: str) -> str:
     return text
 
 
+def _shown(rule: re.Pattern[str], longest: int) -> Any:
+    """The rule for the JSON Schema; what is said about a breach is said by the validator beside it."""
+    return Field(max_length=longest, json_schema_extra={"pattern": f"^{rule.pattern}$"})
+
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$")]
 Action = Annotated[str, Field(pattern=ACTION)]
-Pattern = Annotated[str, Field(max_length=300), AfterValidator(_pattern)]
-Path = Annotated[str, Field(max_length=300), AfterValidator(_path)]
-Duration = Annotated[str, Field(max_length=8), AfterValidator(_duration)]
+Pattern = Annotated[str, _shown(_RESOURCE, 300), AfterValidator(_pattern)]
+Path = Annotated[str, _shown(_PATH, 300), AfterValidator(_path)]
+Duration = Annotated[str, _shown(_DURATION, 8), AfterValidator(_duration)]
 Text = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(bounds.readable)]
 Scalar = Text | int | float | bool
 Fulfillment = Literal["required", "best_effort"]
@@ -96,7 +101,7 @@ class Attr(Model):
         "eq", "ne", "lt", "lte", "gt", "gte", "in", "not_in", "contains", "starts_with", "ends_with", "matches",
         "cidr", "exists",
     ]  # fmt: skip
-    value: Scalar | list[Scalar] | None = Field(default=None)
+    value: Scalar | list[Scalar] | None = None
     value_from: Path | None = None
 
     @model_validator(mode="after")
