@@ -13,10 +13,10 @@ from tests.integration.support_policies import put_newer
 
 from aegis.controller.reconcile import advance
 from aegis.policy.starter import documents
-from aegis.storage import approvals, policies, safety, users
+from aegis.storage import approvals, incidents, policies, safety, users
 from aegis.storage.approvals import Approval
 from aegis.storage.remediations import Remediation
-from aegis.storage.schema import incidents
+from aegis.storage.schema import incidents as table
 
 __all__ = ["jobs", "tale"]
 pytestmark = pytest.mark.integration
@@ -118,6 +118,19 @@ def test_an_approval_that_nobody_gives_expires_and_nothing_is_done(tale: Story) 
     tale.approve(item, late)
     tale.turn()
     assert (tale.states(item)[-2:], tale.of(item.id).close) == (["expired", "closed"], "refused")
+    assert (tale.refusals(item), tale.effects(name)) == (["approval_expired"], [])
+
+
+@pytest.mark.parametrize("state", ["approved", "ready"])
+def test_an_approval_expires_also_when_it_was_given_and_nothing_came_of_it(tale: Story, state: str) -> None:
+    """Whoever approved for the next two minutes did not approve for when the controller is back."""
+    tale.change(safety.set_mode, mode="approve")
+    name, item = alerted(tale)
+    tale.approve(item, tale.person("approver"))
+    while tale.of(item.id).state != state:
+        assert advance(tale.loop)
+    tale.sandbox.advance(125)
+    tale.turn()
     assert (tale.refusals(item), tale.effects(name)) == (["approval_expired"], [])
 
 
@@ -249,7 +262,17 @@ def test_an_incident_whose_signals_are_stale_never_acts(tale: Story, state: str)
     item = tale.up_to(name, state)
     with tale.connect() as conn:
         old = tale.clock.now() - timedelta(seconds=91)
-        conn.execute(update(incidents).where(incidents.c.id == item.incident_id).values(last_abnormal_at=old))
+        conn.execute(update(table).where(table.c.id == item.incident_id).values(last_abnormal_at=old))
+    tale.controller.reconcile()
+    assert (tale.refusals(item), tale.effects(name)) == (["signals_stale"], [])
+
+
+@pytest.mark.parametrize("state", ["proposed", "approved", "ready"])
+def test_an_incident_that_ended_meanwhile_never_acts(tale: Story, state: str) -> None:
+    name = tale.fresh()
+    item = tale.up_to(name, state)
+    with tale.connect() as conn:
+        assert incidents.set_state(conn, str(item.incident_id), "resolved", reason="a test", now=tale.clock.now())
     tale.controller.reconcile()
     assert (tale.refusals(item), tale.effects(name)) == (["signals_stale"], [])
 

@@ -52,7 +52,7 @@ def _rejected(no: Approval) -> Move:
 
 
 def _expired() -> Move:
-    refusal = Refusal(Reason.APPROVAL_EXPIRED, "nobody approved it in time")
+    refusal = Refusal(Reason.APPROVAL_EXPIRED, "the time in which it could be approved is over")
     return Move(to=State.EXPIRED, reason=refusal.sentence, stage="approve", changes={"refusals": [refusal.as_json()]})
 
 

@@ -75,6 +75,7 @@ def check(loop: Loop, conn: Connection, item: Remediation, plan: Plan, *, now: d
     if not item.undo_of:
         refusals += _short_of_budget(loop, conn, item, now, storm=storm)
         refusals += _lost_approvers(loop, conn, item, decision.approval)
+        refusals += _out_of_time(item, incident, now)
     needed, within = _obliged(loop, decision)
     return Verdict(
         safety=state,
@@ -188,6 +189,16 @@ def budget_keys(loop: Loop, item: Remediation, *, storm: bool) -> dict[str, budg
 def _short_of_budget(loop: Loop, conn: Connection, item: Remediation, now: datetime, *, storm: bool) -> list[Refusal]:
     shortage = budgets.peek(conn, budget_keys(loop, item, storm=storm), now=now)
     return [Refusal(Reason.BUDGET_EXHAUSTED, shortage.sentence)] if shortage else []
+
+
+def _out_of_time(item: Remediation, incident: Incident | None, now: datetime) -> list[Refusal]:
+    """What ended while it was on its way: the incident, or the time for which people approved it."""
+    refusals = []
+    if incident is not None and incident.closed_at is not None:
+        refusals.append(Refusal(Reason.SIGNALS_STALE, "the incident has ended"))
+    if item.approval_expires_at is not None and now >= item.approval_expires_at:
+        refusals.append(Refusal(Reason.APPROVAL_EXPIRED, "the time for which it was approved is over"))
+    return refusals
 
 
 def _untouched_since(parent: Remediation, plan: Plan) -> bool:
