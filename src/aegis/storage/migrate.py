@@ -27,8 +27,11 @@ def _config() -> Config:
     return config
 
 
-def upgrade(url: str) -> None:
-    """Migrate to the newest revision; raises `Conflict` for a database that a newer version has written."""
+def upgrade(url: str, revision: str = "head") -> None:
+    """Migrate to the newest revision; raises `Conflict` for a database that a newer version has written.
+
+    Only tests name a `revision`: a database as an older version left it.
+    """
     engine = create_engine(
         sqlalchemy_url(url), connect_args={"connect_timeout": 5, "application_name": "aegis-migrate"}
     )
@@ -38,7 +41,7 @@ def upgrade(url: str) -> None:
             _refuse_newer(MigrationContext.configure(connection).get_current_revision())
             config = _config()
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
             connection.commit()
     finally:
         engine.dispose()
