@@ -145,7 +145,7 @@ def patterns() -> st.SearchStrategy[str]:
         whole,
         st.tuples(kinds, namespaces).map("/".join),
         st.tuples(whole, st.sampled_from(("*", "x", "x*"))).map("/".join),
-        st.sampled_from(("*", "deployment/*", "*/prod/*", "api/*", "api/policies/*", "*/*", "*/*/*/*")),
+        st.sampled_from(("*", "deployment/*", "*/prod/*", "api", "api/*", "api/policies/*", "*/*", "*/*/*/*")),
         st.sampled_from(("*", "deployment/*", "deployment/prod/*", "deployment/pro*/*", "deployment/*/cart")),
     )
 

@@ -10,14 +10,24 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import permutations
+from itertools import permutations, product
 from typing import Any, assert_never
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.policy.reference import Ask, Document, Verdict, compare, decide, implies, window_holds
+from tests.unit.policy.reference import (
+    Ask,
+    Document,
+    Verdict,
+    compare,
+    decide,
+    glob_matches,
+    implies,
+    pattern_matches,
+    window_holds,
+)
 from tests.unit.policy.strategies import (
     ADDRESSES,
     BROKEN,
@@ -33,6 +43,7 @@ from tests.unit.policy.strategies import (
     bundles,
     crowds,
     instants,
+    patterns,
     policies,
     requests,
     windows,
@@ -40,6 +51,8 @@ from tests.unit.policy.strategies import (
 
 from aegis.policy.compile import compile_bundle
 from aegis.policy.decision import ApprovalNeeded, Decision, DryRunNeeded, NotifyNeeded, Obliged, VerifyNeeded
+from aegis.policy.globs import glob
+from aegis.policy.patterns import covers, matches, overlap
 from aegis.policy.request import Request, from_facts
 
 SAME_EVERY_TIME = settings(derandomize=True, database=None)
@@ -141,6 +154,7 @@ def test_a_decision_stands_until_it_says_when_only_time_moves(documents: list[Do
     decision = bundle.evaluate(request_of(ask))
     until = decision.valid_until
     assert until is None or until > ask.now
+    assert until is None or '"time"' in json.dumps(documents)
     for later in instants_until(ask.now, until):
         moved = replace(ask, now=later)
         assert decide(documents, moved) == verdict_of(decision) == verdict_of(bundle.evaluate(request_of(moved)))
@@ -246,6 +260,31 @@ def truth_of(decision: Decision) -> bool | None:
     if decision.errors:
         return None
     return decision.effect == "allow"
+
+
+@MANY
+@given(st.text("ab*?é\n", max_size=8), st.text("abé\n", max_size=9))
+def test_a_glob_takes_the_texts_that_the_reference_says(pattern: str, text: str) -> None:
+    assert glob(pattern)(text) is glob_matches(pattern, text)
+
+
+# Enough resources to tell any two of the patterns drawn apart: what they say, what goes on after it, something else.
+WHOLE_FIRST = ("api", "apish", "deployment", "depot", "a", "pod", "other")
+WHOLE_REST = ("prod", "profane", "shop", "policies", "cart", "cart-2", "x", "xy", "other")
+RESOURCES = tuple(
+    "/".join((first, *rest)) for more in range(4) for first in WHOLE_FIRST for rest in product(WHOLE_REST, repeat=more)
+)
+
+
+@FEW
+@given(patterns(), patterns())
+def test_patterns_overlap_and_cover_as_the_resources_they_name_do(one: str, other: str) -> None:
+    of_one = {resource for resource in RESOURCES if pattern_matches(one, resource)}
+    of_other = {resource for resource in RESOURCES if pattern_matches(other, resource)}
+    assert {resource for resource in RESOURCES if matches(one, resource)} == of_one
+    if max(one.count("/"), other.count("/")) < 3:
+        assert overlap(one, other) is bool(of_one & of_other)
+        assert covers(one, other) is (of_other <= of_one)
 
 
 @FEW
