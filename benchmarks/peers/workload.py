@@ -104,8 +104,7 @@ def questions(of: Sequence[Rule], count: int, *, spread: timedelta, seed: int = 
     found = []
     for number in range(count):
         wanted = number % 2 == 0
-        now = NOON + spread * chance.random()
-        found.append(next(one for one in _tries(of, oracle, now, chance, wanted=wanted) if one.allowed is wanted))
+        found.append(next(one for one in _tries(of, oracle, spread, chance, wanted=wanted) if one.allowed is wanted))
     return found
 
 
@@ -167,38 +166,45 @@ def _namespace(chance: random.Random, count: int) -> str:
 
 
 def _tries(
-    of: Sequence[Rule], oracle: Oracle, now: datetime, chance: random.Random, *, wanted: bool
+    of: Sequence[Rule], oracle: Oracle, spread: timedelta, chance: random.Random, *, wanted: bool
 ) -> Iterator[Question]:
-    """Questions made for one rule; of those that shall be refused, a third ask for something else."""
-    local = clock(now)
+    """Questions made for a rule; where a refusal is wanted, half get other metadata and a third another user."""
     while True:
         rule = chance.choice(of)
         if wanted and rule.effect == "DENY":
             continue
-        metadata = {"tier": chance.choice(TIERS), "team": chance.choice(TEAMS), "risk": chance.randrange(101)}
-        if wanted or chance.random() < 0.5:
-            metadata[rule.attribute] = _satisfying(rule, chance)
-        kind, namespace, name = (*rule.pattern.split("/"), "*")[:3]
-        user = chance.choice([name for name, roles in USERS.items() if not set(roles).isdisjoint(rule.roles)])
-        if not wanted and chance.random() < 0.33:
-            user = chance.choice(tuple(USERS))
+        now = NOON + spread * chance.random()
+        user = _user(rule, chance, anybody=not wanted and chance.random() < 0.33)
         asked = Question(
             user=user,
             roles=USERS[user],
             action=chance.choice(rule.actions),
-            resource="/".join(
-                (
-                    kind,
-                    _namespace(chance, len(of)) if namespace == "*" else namespace,
-                    name.replace("*", "1") if len(name) > 1 else f"{chance.choice(APPS)}-{chance.randrange(3)}",
-                )
-            ),
+            resource=_resource(rule, chance, len(of)),
             now=now,
-            metadata=metadata,
-            clock=local,
+            metadata=_metadata(rule, chance, satisfying=wanted or chance.random() < 0.5),
+            clock=clock(now),
             allowed=False,
         )
         yield replace(asked, allowed=oracle.allows(asked))
+
+
+def _user(rule: Rule, chance: random.Random, *, anybody: bool) -> str:
+    holders = [name for name, roles in USERS.items() if anybody or not set(roles).isdisjoint(rule.roles)]
+    return chance.choice(holders)
+
+
+def _resource(rule: Rule, chance: random.Random, count: int) -> str:
+    kind, namespace, name = (*rule.pattern.split("/"), "*")[:3]
+    if namespace == "*":
+        namespace = _namespace(chance, count)
+    if name == "*":
+        name = f"{chance.choice(APPS)}-{chance.randrange(3)}"
+    return f"{kind}/{namespace}/{name.replace('*', '1')}"
+
+
+def _metadata(rule: Rule, chance: random.Random, *, satisfying: bool) -> dict[str, Any]:
+    metadata = {"tier": chance.choice(TIERS), "team": chance.choice(TEAMS), "risk": chance.randrange(101)}
+    return {**metadata, rule.attribute: _satisfying(rule, chance)} if satisfying else metadata
 
 
 def _satisfying(rule: Rule, chance: random.Random) -> str | int:
