@@ -14,6 +14,7 @@ from typing import Any
 from aegis.kit.errors import Invalid
 
 MAX_SAFE_INTEGER = 2**53 - 1
+MAX_KEY = 256
 
 
 def pointer(parts: Iterable[str | int]) -> str:
@@ -21,13 +22,14 @@ def pointer(parts: Iterable[str | int]) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
 
 
-def check(document: Any, *, depth: int, nodes: int, text: int, nulls: tuple[str, ...] = ()) -> None:
+def check(document: Any, *, depth: int, nodes: int, text: int, total: int, nulls: tuple[str, ...] = ()) -> None:
     """Raise `Invalid` with a pointer where the document is deeper, larger or stranger than JSON of these bounds.
 
-    Null is refused except below the top-level fields named in `nulls`: a field without a value is left out.
+    `text` bounds one piece of text and `total` all of them, in characters. Null is refused except below the top-level
+    fields named in `nulls`: a field without a value is left out.
     """
     stack: list[tuple[Any, tuple[str | int, ...]]] = [(document, ())]
-    seen = 0
+    seen = written = 0
     while stack:
         value, at = stack.pop()
         seen += 1
@@ -36,7 +38,7 @@ def check(document: Any, *, depth: int, nodes: int, text: int, nulls: tuple[str,
         if len(at) > depth:
             raise Invalid("document_too_deep", f"nesting deeper than {depth} is refused", field=pointer(at))
         if isinstance(value, dict):
-            _keys(value, at, text)
+            written += _keys(value, at)
             _room(len(value), seen + len(stack), nodes, at)
             stack += [(item, (*at, key)) for key, item in value.items()]
         elif isinstance(value, list):
@@ -46,7 +48,9 @@ def check(document: Any, *, depth: int, nodes: int, text: int, nulls: tuple[str,
             if not at or at[0] not in nulls:
                 raise Invalid("document_null", "null is not used; leave the field out", field=pointer(at))
         else:
-            _scalar(value, at, text)
+            written += _scalar(value, at, text)
+        if written > total:
+            raise Invalid("document_too_large", f"more than {total} characters of text", field=pointer(at))
 
 
 def _room(more: int, so_far: int, nodes: int, at: tuple[str | int, ...]) -> None:
@@ -54,23 +58,24 @@ def _room(more: int, so_far: int, nodes: int, at: tuple[str | int, ...]) -> None
         raise Invalid("document_too_large", f"at most {nodes} values are accepted", field=pointer(at))
 
 
-def _keys(value: dict[Any, Any], at: tuple[str | int, ...], text: int) -> None:
+def _keys(value: dict[Any, Any], at: tuple[str | int, ...]) -> int:
     for key in value:
-        if not isinstance(key, str) or len(key) > min(text, 256):
-            raise Invalid("document_key", "a key is text of at most 256 characters", field=pointer(at))
+        if not isinstance(key, str) or len(key) > MAX_KEY:
+            raise Invalid("document_key", f"a key is text of at most {MAX_KEY} characters", field=pointer(at))
+    return sum(map(len, value))
 
 
-def _scalar(value: Any, at: tuple[str | int, ...], text: int) -> None:
+def _scalar(value: Any, at: tuple[str | int, ...], text: int) -> int:
+    """How many characters of text it is."""
     if isinstance(value, str):
         if len(value) > text:
             raise Invalid("document_text", f"{len(value)} characters; at most {text}", field=pointer(at))
-    elif isinstance(value, bool):
-        return
-    elif isinstance(value, (int, float)):
+        return len(value)
+    if isinstance(value, (int, float)):
         if not math.isfinite(value) or abs(value) > MAX_SAFE_INTEGER:
             raise Invalid("document_number", "a number is finite and within 2^53-1", field=pointer(at))
-    else:
-        raise Invalid("document_type", f"{type(value).__name__} is not a JSON value", field=pointer(at))
+        return 0
+    raise Invalid("document_type", f"{type(value).__name__} is not a JSON value", field=pointer(at))
 
 
 def readable(text: str) -> str:

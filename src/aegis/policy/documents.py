@@ -57,11 +57,6 @@ def duration(text: str) -> timedelta:
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
-def _duration(text: str) -> str:
-    duration(text)
-    return text
-
-
 def _pattern(text: str) -> str:
     if _RESOURCE.fullmatch(text) is None:
         raise ValueError(f"{text!r} is not kind/namespace/name with * as a segment, its end, or the tail")
@@ -83,7 +78,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$")
 Action = Annotated[str, Field(pattern=ACTION)]
 Pattern = Annotated[str, _shown(_RESOURCE, 300), AfterValidator(_pattern)]
 Path = Annotated[str, _shown(_PATH, 300), AfterValidator(_path)]
-Duration = Annotated[str, _shown(_DURATION, 8), AfterValidator(_duration)]
+Duration = Annotated[str, _shown(_DURATION, 8), AfterValidator(lambda text: duration(text) and text)]
 Text = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(bounds.readable)]
 Scalar = Text | int | float | bool
 Fulfillment = Literal["required", "best_effort"]
@@ -322,18 +317,16 @@ class Policy(Model):
     @classmethod
     def _bounded(cls, raw: Any) -> Any:
         """Counted on the raw document, so that ten thousand conditions cost no more than the first too many."""
-        stack: list[tuple[Any, int]] = [(raw, 1)]
+        stack: list[tuple[Any, str, int]] = [(raw, "", 1)]
         nodes = 0
         while stack:
-            condition, depth = stack.pop()
-            if not isinstance(condition, dict):
-                continue
+            condition, at, depth = stack.pop()
             nodes += 1
-            branches = [*_listed(condition.get("all")), *_listed(condition.get("any"))]
-            branches += [condition["not"]] if "not" in condition else []
+            branches = _branches(condition, at)
             if depth > MAX_DEPTH or nodes + len(branches) > MAX_NODES:
-                raise ValueError(f"conditions are at most {MAX_DEPTH} deep and have at most {MAX_NODES} nodes")
-            stack += [(branch, depth + 1) for branch in branches]
+                rule = f"conditions are at most {MAX_DEPTH} deep and have at most {MAX_NODES} nodes"
+                raise ValueError(f"{rule}, which are passed at /conditions{at}")
+            stack += [(branch, where, depth + 1) for branch, where in branches]
         return raw
 
     @model_validator(mode="after")
@@ -351,8 +344,13 @@ class Policy(Model):
         return canonical(self.document())
 
 
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+def _branches(condition: Any, at: str) -> list[tuple[Any, str]]:
+    """What a condition as written consists of, and where each part is."""
+    if not isinstance(condition, dict):
+        return []
+    lists = [(name, condition[name]) for name in ("all", "any") if isinstance(condition.get(name), list)]
+    found = [(branch, f"{at}/{name}/{index}") for name, listed in lists for index, branch in enumerate(listed)]
+    return [*found, *([(condition["not"], f"{at}/not")] if "not" in condition else [])]
 
 
 def canonical(document: dict[str, Any]) -> bytes:
@@ -362,12 +360,22 @@ def canonical(document: dict[str, Any]) -> bytes:
 
 def parse(raw: bytes | str) -> Policy:
     """The policy in strict JSON text; raises `Invalid` naming the field and the rule."""
-    return validate(loads(raw, max_bytes=MAX_BYTES))
+    return validate(loads(sized(raw), max_bytes=MAX_BYTES))
+
+
+def sized(raw: bytes | str, max_bytes: int = MAX_BYTES) -> bytes:
+    """The bytes, when they are few enough to be read at all; asked before anything is parsed."""
+    data = raw[: max_bytes + 1].encode("utf-8", "surrogatepass") if isinstance(raw, str) else raw
+    if len(data) > max_bytes:
+        ends = data.count(b"\n", 0, max_bytes) + 1
+        rule = f"at most {max_bytes} bytes are accepted, and they end on line {ends}"
+        raise Invalid("policy_too_large", rule, field="/")
+    return data
 
 
 def validate(document: Any) -> Policy:
     """The policy in an already strictly parsed document; raises `Invalid` naming the field and the rule."""
-    bounds.check(document, depth=2 * MAX_DEPTH + 8, nodes=MAX_VALUES, text=MAX_BYTES, nulls=("tests",))
+    bounds.check(document, depth=24, nodes=MAX_VALUES, text=MAX_BYTES, total=MAX_BYTES, nulls=("tests",))
     try:
         return Policy.model_validate(document)
     except ValidationError as error:

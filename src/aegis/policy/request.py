@@ -19,6 +19,7 @@ MAX_ROLES = 64
 MAX_FACTS = 512
 MAX_FACT_DEPTH = 10
 MAX_FACT_TEXT = 4096
+MAX_FACTS_TEXT = 64 * 1024
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?", re.ASCII)
 _ACTION = re.compile(r"[a-z][a-z_]{0,62}(?::[a-z_]{1,63})?", re.ASCII)
 _RESOURCE = re.compile(r"[!-.0-~]{1,253}(?:/[!-.0-~]{1,253}){0,15}", re.ASCII)
@@ -94,7 +95,9 @@ def parse_request(document: Any, *, now: datetime, simulation: bool = False) -> 
         raise Invalid(
             "request_invalid", "what changes is read from the cluster, never taken from a caller", field="/change"
         )
-    bounds.check(document, depth=MAX_FACT_DEPTH, nodes=MAX_FACTS, text=MAX_FACT_TEXT, nulls=_FACTS)
+    bounds.check(
+        document, depth=MAX_FACT_DEPTH, nodes=MAX_FACTS, text=MAX_FACT_TEXT, total=MAX_FACTS_TEXT, nulls=_FACTS
+    )
     if now.tzinfo is None:
         raise Invalid("request_invalid", "a time carries its offset from UTC", field="/now")
     principal_id, roles = _principal(document.get("principal"))

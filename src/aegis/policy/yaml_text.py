@@ -16,7 +16,7 @@ import yaml
 from aegis.kit.errors import Invalid
 from aegis.kit.strict_json import loads
 from aegis.policy.bounds import MAX_SAFE_INTEGER
-from aegis.policy.documents import MAX_BYTES, MAX_VALUES, Policy, validate
+from aegis.policy.documents import MAX_BYTES, MAX_VALUES, Policy, sized, validate
 
 MAX_DEPTH = 32
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?", re.ASCII)
@@ -36,11 +36,7 @@ def parse_any(raw: bytes | str) -> Policy:
 
 def document_of(raw: bytes | str, *, max_bytes: int = MAX_BYTES) -> Any:
     """The strictly parsed document in JSON (when it starts with a brace) or YAML, not validated."""
-    data = raw.encode("utf-8", "surrogatepass") if isinstance(raw, str) else raw
-    if len(data) > max_bytes:
-        ends = data.count(b"\n", 0, max_bytes) + 1
-        rule = f"the document has {len(data)} bytes; at most {max_bytes} are accepted, and they end on line {ends}"
-        raise Invalid("policy_too_large", rule, field="/")
+    data = sized(raw, max_bytes)
     if data.lstrip().startswith(b"{"):
         return loads(data, max_bytes=max_bytes)
     try:
