@@ -23,7 +23,7 @@ DOMAIN = b"aegis.policy.bundle.v1\0"
 def compile_bundle(documents: Iterable[dict[str, Any] | Policy]) -> Bundle:
     """The bundle of these documents; raises `Invalid` for a bad one and `Conflict` for two of the same id."""
     return compile_stored(
-        (document if isinstance(document, Policy) else validate(document)).document() for document in documents
+        document.document() if isinstance(document, Policy) else _valid(document) for document in documents
     )
 
 
@@ -41,6 +41,12 @@ def compile_stored(documents: Iterable[dict[str, Any]]) -> Bundle:
             name = document.get("id") if isinstance(document, dict) else None
             raise Invalid("policy_unreadable", f"policy {name!r} cannot be compiled: {error!r}") from None
     return compiling.bundle()
+
+
+def _valid(document: dict[str, Any]) -> dict[str, Any]:
+    """The document itself: what `validate` accepts says what it was written as."""
+    validate(document)
+    return document
 
 
 class _Compiling:

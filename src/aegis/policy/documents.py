@@ -7,12 +7,12 @@ network can be written here; depth, nodes and size are bounded, so evaluation is
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
+import msgspec
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -355,7 +355,7 @@ def _branches(condition: Any, at: str) -> list[tuple[Any, str]]:
 
 def canonical(document: dict[str, Any]) -> bytes:
     """One spelling of a document: sorted keys, no spaces, UTF-8."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return msgspec.json.encode(document, order="deterministic")
 
 
 def parse(raw: bytes | str) -> Policy:
