@@ -24,6 +24,10 @@ from aegis.api import (
     health,
     incidents,
     pages,
+    policies,
+    policy_check,
+    policy_sets,
+    policy_versions,
     remediations,
     state,
     users,
@@ -55,7 +59,7 @@ def create_app(deps: Deps) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = CONNECTIONS
         with suppress(Unavailable):  # the database is away: every answer says so until it is back
-            await run_in_threadpool(seed, deps.database, now=deps.clock.now())
+            await run_in_threadpool(seed, deps.database, now=deps.clock.now(), sandbox=deps.sandbox)
         with recorder:
             await live.start()
             yield
@@ -78,6 +82,8 @@ def create_app(deps: Deps) -> FastAPI:
     app.state.live = live
     add_handlers(app)
     for module in (auth, users, state, incidents, remediations, approvals, why, alerts, audit):
+        module.add_routes(app, deps)
+    for module in (policy_check, policy_sets, policies, policy_versions):  # the last two take any name as an id
         module.add_routes(app, deps)
     events.add_routes(app, live)
     health.add_routes(app, deps, metrics, engine)

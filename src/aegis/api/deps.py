@@ -20,7 +20,8 @@ STATIC = Path(__file__).with_name("static")
 class Deps:
     """`public_url` is empty where browsers reach this process directly; `static` is where the UI build lies.
 
-    `proxies` are believed when they say for which address they ask.
+    `proxies` are believed when they say for which address they ask. Policies in force come from `policy_directory`
+    where one is named, and then from nowhere else.
     """
 
     database: Database
@@ -35,3 +36,4 @@ class Deps:
     static: Path = STATIC
     passwords: Passwords = field(default_factory=Passwords)
     policies: PolicySet = field(default_factory=PolicySet)
+    policy_directory: Path | None = None

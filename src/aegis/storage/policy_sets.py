@@ -7,6 +7,7 @@ made under. A set that does not compile, or that nobody could ever change again,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -22,6 +23,17 @@ from aegis.storage.policy_schema import policy_sets, policy_versions
 
 ADMIN = "admin"
 KEY_TO_EVERYTHING = ("policies:write", "api/policies/any")  # whoever may do this can give every other right back
+
+
+@dataclass(frozen=True, slots=True)
+class Activated:
+    """A set and when it came into force; `members` is `{policy id: version}`."""
+
+    epoch: int
+    digest: str
+    activated_at: datetime
+    by: str
+    members: Mapping[str, int]
 
 
 class Member(Protocol):
@@ -58,6 +70,14 @@ def members_of(conn: Connection, digest: str) -> Mapping[str, int]:
     if found is None:
         raise NotFound("policy_set_not_found", f"no set with the digest {digest} was ever in force")
     return found
+
+
+def in_force(conn: Connection) -> Activated:
+    """The newest set; raises `NotFound` in a database that had none yet."""
+    row = conn.execute(select(policy_sets).order_by(policy_sets.c.epoch.desc()).limit(1)).one_or_none()
+    if row is None:
+        raise NotFound("policy_set_not_found", "no set of policies was ever in force here")
+    return Activated(**row._mapping)
 
 
 def newest(conn: Connection) -> Mapping[str, int] | None:

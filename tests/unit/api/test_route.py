@@ -55,6 +55,20 @@ DECLARED = {
     "GET /api/v1/audit/key": "audit:read",
     "GET /api/v1/audit/{position}": "audit:read",
     "GET /api/v1/events": "state:read",
+    "GET /api/v1/policies": "policies:read",
+    "POST /api/v1/policies": "policies:write",
+    "GET /api/v1/policies/{policy_id}": "policies:read",
+    "PUT /api/v1/policies/{policy_id}": "policies:write",
+    "DELETE /api/v1/policies/{policy_id}": "policies:write",
+    "GET /api/v1/policies/{policy_id}/versions": "policies:read",
+    "GET /api/v1/policies/{policy_id}/versions/{number}": "policies:read",
+    "POST /api/v1/policies/{policy_id}/restore": "policies:write",
+    "POST /api/v1/policies/{policy_id}/activate": "policies:write",
+    "POST /api/v1/policies/{policy_id}/disable": "policies:write",
+    "POST /api/v1/policies/validate": "policies:read",
+    "GET /api/v1/policies/schema": "policies:read",
+    "GET /api/v1/policies/set": "policies:read",
+    "PUT /api/v1/policies/set": "policies:write",
 }
 
 
