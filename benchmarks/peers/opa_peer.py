@@ -61,7 +61,7 @@ class Opa:
         self._process = subprocess.Popen([*command, "--addr", f"127.0.0.1:{port}", str(path)])
         self.pid = self._process.pid
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START_SECONDS)
-        self._wait()
+        self._wait(self._process)
 
     def ask(self, question: Question) -> bytes:
         facts = {"action": question.action, "resource": question.resource, **question.metadata, **question.clock}
@@ -91,17 +91,18 @@ class Opa:
             self._process.wait(30)
             self._process = None
 
-    def _wait(self) -> None:
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
+        while process.poll() is None and time.monotonic() < deadline:
             try:
                 self._connection.request("GET", "/health")
-                if self._connection.getresponse().read() is not None:
-                    return
+                self._connection.getresponse().read()
             except (ConnectionError, http.client.HTTPException):
                 self._connection.close()
                 time.sleep(0.005)
-        raise NotInstalled("opa did not start")
+            else:
+                return
+        raise RuntimeError("opa did not start")
 
     def _rule(self, rule: Rule, role: str, action: str) -> str:
         minute = f"input.minute_{rule.zone}"
