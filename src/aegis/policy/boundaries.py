@@ -106,24 +106,29 @@ def _distinct(listed: Sequence[Any]) -> list[Any]:
 
 def moments(windows: Iterable[Window], now: datetime) -> list[datetime]:
     """The next instants, within eight days, at which another set of the windows is open; each set only once."""
-    hours = list({_key(one): Hours(one.timezone, one.days, one.start, one.end) for one in windows}.values())
-    edges = sorted({edge for one in hours for edge in _edges(one, now)})
-    seen = {tuple(one.at(now) for one in hours)}
+    clocks = list({_key(one): hours(one) for one in windows}.values())
+    edges = sorted({edge for one in clocks for edge in _edges(one, now)})
+    seen = {tuple(one.at(now) for one in clocks)}
     kept = []
     for edge in edges:
-        state = tuple(one.at(edge) for one in hours)
+        state = tuple(one.at(edge) for one in clocks)
         if state not in seen:
             seen.add(state)
             kept.append(edge)
     return kept
 
 
+def hours(window: Window) -> Hours:
+    """The window as the engine reads it."""
+    return Hours(window.timezone, window.days, window.start, window.end)
+
+
 def _key(window: Window) -> tuple[Any, ...]:
     return (window.timezone, tuple(sorted(set(window.days))), window.start, window.end)
 
 
-def _edges(hours: Hours, now: datetime) -> Iterable[datetime]:
-    edge = hours.until(now)
+def _edges(clock: Hours, now: datetime) -> Iterable[datetime]:
+    edge = clock.until(now)
     while edge is not None and edge <= now + AHEAD:
         yield edge
-        edge = hours.until(edge)
+        edge = clock.until(edge)
