@@ -86,7 +86,7 @@ def test_a_worker_killed_in_the_middle_has_recorded_every_answer_that_it_gave(da
 
 
 def test_a_full_queue_makes_callers_wait_and_then_refuses_them(database: Database, database_url: str) -> None:
-    with Recorder(database, capacity=4, batch=4, patience=0.2) as recorder, ThreadPoolExecutor(32) as pool:
+    with Recorder(database, capacity=4, batch=4, patience=0.2, writers=1) as recorder, ThreadPoolExecutor(32) as pool:
         with nothing_can_be_written(database_url):
             asked = [pool.submit(recorder.record_and_wait, [evaluation(str(number))]) for number in range(32)]
             early = list(islice(as_completed(asked), 24))  # four wait, at most four are being written
@@ -101,7 +101,10 @@ def test_a_full_queue_refuses_whoever_waits_in_an_event_loop_too(database: Datab
         waiting = (recorder.record([evaluation(str(number))]) for number in range(20))
         return await asyncio.gather(*waiting, return_exceptions=True)
 
-    with Recorder(database, capacity=4, batch=4, patience=0.1) as recorder, nothing_can_be_written(database_url):
+    with (
+        Recorder(database, capacity=4, batch=4, patience=0.1, writers=1) as recorder,
+        nothing_can_be_written(database_url),
+    ):
         said = asyncio.run(some(recorder))
     codes = [one.code for one in said if isinstance(one, Unavailable)]
     assert codes.count("policy_audit_full") >= 12
@@ -138,7 +141,7 @@ def test_text_that_cannot_be_recorded_refuses_only_whoever_brought_it(database: 
 def test_what_waits_at_the_end_is_written_and_what_comes_later_is_refused(
     database: Database, database_url: str
 ) -> None:
-    recorder = Recorder(database, batch=3)
+    recorder = Recorder(database, batch=3, writers=1)
     with ThreadPoolExecutor(12) as pool:
         with recorder, nothing_can_be_written(database_url):
             asked = [pool.submit(recorder.record_and_wait, [evaluation(str(number))]) for number in range(12)]

@@ -21,6 +21,7 @@ __all__ = ["Channel", "Connection", "Database", "notify", "sqlalchemy_url"]  # C
 
 Channel = Literal["aegis_work", "aegis_safety", "aegis_events"]
 STATEMENT_TIMEOUT_MS = 5000
+SILENCE_MS = 10_000  # a network that swallows everything is noticed: no statement waits for it for ever
 
 
 def sqlalchemy_url(url: str) -> str:
@@ -42,7 +43,7 @@ class Database:
             max_overflow=4,
             pool_pre_ping=True,
             hide_parameters=True,  # an error names the statement, never what was in it: that may be a hash or a digest
-            connect_args={"connect_timeout": 5, "application_name": application},
+            connect_args={"connect_timeout": 5, "application_name": application, "tcp_user_timeout": SILENCE_MS},
         )
 
         @event.listens_for(self.engine, "connect")

@@ -48,14 +48,20 @@ class _Pending:
 
 
 class Recorder:
-    """One thread that writes; `with Recorder(database) as recorder: recorder.record_and_wait([…])`.
+    """Threads that write; `with Recorder(database) as recorder: recorder.record_and_wait([…])`.
 
     `capacity` counts evaluations that wait, `batch` those written in one transaction at most, and `patience` is how
-    many seconds a caller waits for room.
+    many seconds a caller waits for room. Two `writers` take turns: one commits while the other sends.
     """
 
     def __init__(
-        self, database: Database, *, capacity: int = 20_000, batch: int = 2_000, patience: float = 1.0
+        self,
+        database: Database,
+        *,
+        capacity: int = 20_000,
+        batch: int = 2_000,
+        patience: float = 1.0,
+        writers: int = 2,
     ) -> None:
         self._database = database
         self._capacity, self._batch, self._patience = capacity, batch, patience
@@ -64,10 +70,14 @@ class Recorder:
         self._changed = threading.Condition()
         self._room: list[asyncio.Future[None]] = []
         self._closing = False
-        self._thread = threading.Thread(target=self._run, name="policy-recorder", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._run, name=f"policy-recorder-{number}", daemon=True)
+            for number in range(writers)
+        ]
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -83,8 +93,9 @@ class Recorder:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        if self._thread.is_alive():
-            self._thread.join(GIVE_UP_SECONDS)
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(GIVE_UP_SECONDS)
 
     def record_and_wait(self, evaluations: Sequence[Evaluation]) -> list[int]:
         """The ids of the committed rows; raises `Unavailable` when they cannot be written, `Invalid` for bad text."""
@@ -94,11 +105,11 @@ class Recorder:
                 raise _full()
             self._put(pending)
         if not told.wait(GIVE_UP_SECONDS):
-            raise _slow()
+            raise Unavailable("policy_audit_slow", "the evaluation was not recorded in time: it is not answered.")
         return pending.result()
 
     async def record(self, evaluations: Sequence[Evaluation]) -> list[int]:
-        """Like `record_and_wait`, for whoever lives in an event loop."""
+        """Like `record_and_wait`, for whoever lives in an event loop; the database's limits end every wait."""
         pending = _Pending(*_written_out(evaluations), told := asyncio.get_running_loop().create_future())
         deadline = time.monotonic() + self._patience
         while (woken := self._put_or_wake(pending)) is not None:
@@ -107,11 +118,7 @@ class Recorder:
                     await woken
             except TimeoutError:
                 raise _full() from None
-        try:
-            async with asyncio.timeout(GIVE_UP_SECONDS):
-                await told
-        except TimeoutError:
-            raise _slow() from None
+        await told
         return pending.result()
 
     def _has_room(self, pending: _Pending) -> bool:
@@ -189,6 +196,8 @@ def _written_out(evaluations: Sequence[Evaluation]) -> tuple[list[bytes], dateti
     """In the caller's thread: text that cannot be recorded fails whoever brought it, and nobody else."""
     if not evaluations:
         raise ValueError("nothing to record")
+    if len(evaluations) == 1:
+        return [evaluations[0].row()], evaluations[0].request.now
     return [one.row() for one in evaluations], max(one.request.now for one in evaluations)
 
 
@@ -214,7 +223,3 @@ def _full() -> Unavailable:
         "more is decided than can be recorded: this question is not answered.",
         hint="Ask again in a moment.",
     )
-
-
-def _slow() -> Unavailable:
-    return Unavailable("policy_audit_slow", "the evaluation was not recorded in time: it is not answered.")
