@@ -24,7 +24,7 @@ from benchmarks.peers.cedar_peer import CedarSliced, CedarWhole
 from benchmarks.peers.cel_peer import Cel, Cpp, Rust
 from benchmarks.peers.engine import Engine
 from benchmarks.peers.measure import FEWEST, Row, Task, measure
-from benchmarks.peers.opa_peer import Opa, indexed, natural
+from benchmarks.peers.opa_peer import Opa, globs, natural, segments
 from benchmarks.peers.ours import Ours, OursUnabridged
 from benchmarks.peers.vakt_peer import Vakt
 
@@ -33,7 +33,8 @@ PEERS: dict[str, Callable[[], Engine]] = {
     "CEL (Rust) on our index": partial(Cel, Rust),
     "CEL (C++) on our index": partial(Cel, Cpp),
     "OPA, natural rules": partial(Opa, natural),
-    "OPA, glob-indexed": partial(Opa, indexed),
+    "OPA, glob-indexed": partial(Opa, globs),
+    "OPA, segments apart": partial(Opa, segments),
     "cedarpy, sliced by hand": CedarSliced,
     "cedarpy, whole set": CedarWhole,
     "casbin FastEnforcer": CasbinFast,

@@ -1,8 +1,8 @@
 """OPA, when an `opa` program is on PATH: its server on this machine, and the evaluation time that it reports itself.
 
-Natural rules are what a person writes: a role `in` the caller's, the action, `startswith` on the resource. Its best way
-is written for OPA's rule index, which understands equality (roles as keys of an object) and `glob.match`. HTTP is not
-counted: only `timer_rego_query_eval_ns` is.
+Natural rules are what a person writes: the action, a role `in` the caller's, `startswith` on the resource. OPA's rule
+index understands `glob.match`, and equality best: in the third form callers send a resource's segments apart and every
+whole segment is compared with `==`. HTTP is not counted: only `timer_rego_query_eval_ns` is.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ allow if {
 
 
 class Opa:
-    """One server, with rules whose role and resource are tested by the lines of `scope`: `natural` or `indexed`."""
+    """One server, with rules whose resource is tested by the lines of `resource`: `natural`, `globs` or `segments`."""
 
     pid: int | None = None
 
-    def __init__(self, scope: Callable[[str, str], list[str]]) -> None:
+    def __init__(self, resource: Callable[[str], list[str]]) -> None:
         found = shutil.which("opa")
         if found is None:
             raise NotInstalled("opa")
-        self._program, self._scope = found, scope
+        self._program, self._resource = found, resource
         self._process: subprocess.Popen[bytes] | None = None
         self._home = tempfile.TemporaryDirectory(prefix="aegis-opa-")
         self._connection: http.client.HTTPConnection
@@ -64,9 +64,10 @@ class Opa:
         self._wait(self._process)
 
     def ask(self, question: Question) -> bytes:
-        facts = {"action": question.action, "resource": question.resource, **question.metadata, **question.clock}
-        roles = {"roles": question.roles, "has_role": dict.fromkeys(question.roles, True)}
-        return json.dumps({"input": {**facts, **roles}}).encode()
+        kind, namespace, name = question.resource.split("/")
+        resource = {"resource": question.resource, "kind": kind, "namespace": namespace, "name": name}
+        scope = {"action": question.action, "roles": question.roles, **resource}
+        return json.dumps({"input": {**scope, **question.metadata, **question.clock}}).encode()
 
     def decide(self, ask: bytes) -> dict[str, Any]:
         headers = {"Content-Type": "application/json"}
@@ -106,7 +107,7 @@ class Opa:
 
     def _rule(self, rule: Rule, role: str, action: str) -> str:
         minute = f"input.minute_{rule.zone}"
-        lines = [f'input.action == "{action}"', *self._scope(role, rule.pattern)]
+        lines = [f'input.action == "{action}"', *self._resource(rule.pattern), f'"{role}" in input.roles']
         lines += [f"input.day_{rule.zone} <= 4"] if rule.weekdays else []
         lines += [f"{minute} >= {rule.start}", f"{minute} < {rule.end}"]
         lines += [f"input.{rule.attribute} {SIGNS[rule.op]} {json.dumps(rule.value)}"]
@@ -114,19 +115,27 @@ class Opa:
         return f"{head} if {{\n  " + "\n  ".join(lines) + "\n}"
 
 
-def natural(role: str, pattern: str) -> list[str]:
-    member = f'"{role}" in input.roles'
+def natural(pattern: str) -> list[str]:
     if "*" not in pattern:
-        return [member, f'input.resource == "{pattern}"']
+        return [f'input.resource == "{pattern}"']
     if pattern.index("*") == len(pattern) - 1:
-        return [member, f'startswith(input.resource, "{pattern[:-1]}")']
-    return [member, f'glob.match("{pattern}", ["/"], input.resource)']
+        return [f'startswith(input.resource, "{pattern[:-1]}")']
+    return [f'glob.match("{pattern}", ["/"], input.resource)']
 
 
-def indexed(role: str, pattern: str) -> list[str]:
+def globs(pattern: str) -> list[str]:
     whole_kind = pattern.endswith("/*") and pattern.count("/") == 1
-    glob = f"{pattern}*" if whole_kind else pattern
-    return [f'input.has_role["{role}"] == true', f'glob.match("{glob}", ["/"], input.resource)']
+    return [f'glob.match("{pattern}{"*" if whole_kind else ""}", ["/"], input.resource)']
+
+
+def segments(pattern: str) -> list[str]:
+    lines = []
+    for name, part in zip(("kind", "namespace", "name"), pattern.split("/"), strict=False):
+        if not part.endswith("*"):
+            lines.append(f'input.{name} == "{part}"')
+        elif part != "*":
+            lines.append(f'startswith(input.{name}, "{part[:-1]}")')
+    return lines
 
 
 def _free_port() -> int:
