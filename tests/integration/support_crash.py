@@ -73,7 +73,7 @@ class World:
     def start(self, mode: Mode) -> None:
         self.place.keys.generate()
         database = Database(self.place.control_url)
-        seed(database, now=NOON, mode=mode)
+        seed(database, now=NOON, mode=mode, sandbox=True)
         self._people = {name: _person(database, name) for name in ("operator", "approver")}
         database.close()
         self.spawn("sandbox")

@@ -12,7 +12,7 @@ from tests.integration.support_loop import RESTART, Story, jobs, tale
 from tests.integration.support_policies import put_newer
 
 from aegis.controller.reconcile import advance
-from aegis.policy.starter import documents
+from aegis.policy.starter import for_sandbox
 from aegis.storage import approvals, incidents, policies, safety, users
 from aegis.storage.approvals import Approval
 from aegis.storage.remediations import Remediation
@@ -32,7 +32,7 @@ def alerted(tale: Story) -> tuple[str, Remediation]:
 
 def save_policy(tale: Story, policy_id: str, **changes: Any) -> None:
     """A new version of a starter policy, as the API saves it."""
-    document = next(one for one in documents() if one["id"] == policy_id) | changes
+    document = next(one for one in for_sandbox() if one["id"] == policy_id) | changes
     with tale.connect() as conn:
         policies.save(conn, document, by="test", comment="a test", now=tale.clock.now())
 

@@ -111,7 +111,7 @@ class Rehearsal:
         migrate.upgrade(self.control_url)
         self.database = Database(self.control_url)
         self._stack.callback(self.database.close)
-        seed(self.database, now=self.clock.now(), mode=self.plan.mode)
+        seed(self.database, now=self.clock.now(), mode=self.plan.mode, sandbox=True)
         self.sandbox, prometheus, kubeconfig = self._world()
         self.source = PrometheusSource(prometheus, interval=self.sandbox.interval)
         self._stack.callback(self.source.close)

@@ -176,7 +176,7 @@ def test_two_policies_of_one_id_are_refused_and_the_digest_is_of_the_content() -
 
 
 def test_the_starter_policies_compile_and_do_what_they_say() -> None:
-    bundle = compile_bundle(starter.documents())
+    bundle = compile_bundle(starter.documents() + starter.for_sandbox())
     assert bundle.evaluate(ASK).code == "allow"
     assert bundle.evaluate(replace(ASK, context={"confidence": 0.3, "mode": "auto"})).code == "default_deny"
     assert bundle.evaluate(replace(ASK, change={"replicas": {"from": 4, "to": 0}})).code == "default_deny"

@@ -11,18 +11,21 @@ from aegis.policy import analysis, starter, suite
 from aegis.policy.api_access import asking, fulfilled
 from aegis.policy.compile import compile_bundle
 from aegis.policy.documents import validate
+from aegis.policy.evaluate import Bundle
 from aegis.policy.request import Request
 
 NOW = datetime(2026, 3, 3, 11, tzinfo=UTC)
 POLICIES = [validate(document) for document in starter.documents()]
+SANDBOX = [validate(document) for document in starter.for_sandbox()]
 BUNDLE = compile_bundle(POLICIES)
+WITH_SANDBOX = compile_bundle(POLICIES + SANDBOX)
 VIEW = {"state:read", "incidents:read", "remediations:read", "alerts:read", "policies:read"}
-GIVEN = {
+GIVEN: dict[str, set[str]] = {
     "viewer": VIEW,
     "auditor": VIEW | {"audit:read", "policies:audit", "policies:evaluate"},
     "operator": VIEW | {"remediations:request", "alerts:write", "safety:stop", "policies:evaluate"},
     "approver": VIEW | {"approvals:write"},
-    "admin": set(PERMISSIONS),
+    "admin": {one for one in PERMISSIONS if one != "approvals:write"},
 }
 
 
@@ -45,16 +48,17 @@ def test_roles_add_up() -> None:
 
 
 def test_every_test_inside_a_starter_policy_passes() -> None:
-    assert all(policy.tests for policy in POLICIES)
-    results = suite.run(POLICIES, suite.inside(POLICIES))
+    everything = POLICIES + SANDBOX
+    assert all(policy.tests for policy in everything)
+    results = suite.run(everything, suite.inside(everything))
     assert [result.document() for result in results if not result.passed] == []
 
 
 def test_the_analysis_finds_nothing_wrong_with_them() -> None:
-    assert [one for one in analysis.check(POLICIES) if one.severity != "note"] == []
+    assert [one for one in analysis.check(POLICIES + SANDBOX) if one.severity != "note"] == []
 
 
-def heal(action: str, resource: str, role: str = "aegis") -> tuple[str, bool]:
+def heal(action: str, resource: str, role: str = "aegis", bundle: Bundle = WITH_SANDBOX) -> tuple[str, bool]:
     """The code of the answer, and whether a person is asked."""
     ask = Request(
         principal_id=role,
@@ -66,7 +70,7 @@ def heal(action: str, resource: str, role: str = "aegis") -> tuple[str, bool]:
         context={"confidence": 0.95, "mode": "auto"},
         change={"replicas": {"from": 4, "to": 5}} if action == "scale_deployment" else {},
     )
-    decision = BUNDLE.evaluate(ask)
+    decision = bundle.evaluate(ask)
     return decision.code, decision.approval is not None
 
 
@@ -76,6 +80,10 @@ HEALING = ("restart_deployment", "scale_deployment", "rollback_deployment")
 def test_in_the_sandbox_restarts_need_nobody() -> None:
     assert heal("restart_pod", "pod/shop/cart-1") == ("allow", False)
     assert heal("restart_deployment", "deployment/shop/cart") == ("allow", False)
+
+
+def test_on_a_real_cluster_a_namespace_named_like_the_sandboxs_gets_no_more_than_others() -> None:
+    assert heal("restart_deployment", "deployment/shop/cart", bundle=BUNDLE) == ("default_deny", False)
 
 
 @pytest.mark.parametrize("action", HEALING)

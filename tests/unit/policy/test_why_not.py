@@ -174,7 +174,7 @@ def test_proposals_for_the_starter_policies_read_well() -> None:
         context={"confidence": 0.4},
         change={"replicas": {"from": 2, "to": 3}},
     )
-    answer = why_not(compile_bundle(starter.documents()), healing)
+    answer = why_not(compile_bundle(starter.documents() + starter.for_sandbox()), healing)
     assert [{"fact": "context.confidence", "before": 0.4, "after": 0.6}] in facts(answer)
     document = answer.document()
     assert document["proposals"][0]["effect"] == "allow"
