@@ -21,7 +21,7 @@ from aegis.policy.satisfiable import both_possible
 
 CROWDED = 200
 Bucket = tuple[str, str, tuple[Signature, tuple[str, ...]]]
-MOST_PAIRS = 20_000
+MOST_PAIRS = 100_000  # of patterns, when looking for ALLOWs that meet
 _EVERYTHING = frozenset({"*", "*/*", "*/*/*", "*/*/*/*"})
 
 
@@ -133,8 +133,10 @@ def _disjoint_approvers(policies: Sequence[Policy]) -> Iterator[Finding]:
         for one in asking[first]
         for other in asking[second]
     )
-    for number, (one, other) in enumerate(pairs):
-        if number >= MOST_PAIRS:
+    compared = 0
+    for one, other in pairs:
+        compared += len(one.resources) * len(other.resources)
+        if compared > MOST_PAIRS:
             return
         if _meet(one, other):
             sentence = f"Where {other.id} applies too, no role may approve for both, so what they allow is refused."

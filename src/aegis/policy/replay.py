@@ -131,11 +131,13 @@ class Replayer:
         return None if kind is None else Changed(kind, record, request, decision)
 
     def _moved(self, record: Record, decision: Decision) -> Kind | None:
-        """How the duties of an allow moved; limits are compared only where the record carries them."""
-        old = [*record.get("obligations", ()), *record.get("limits", ())]
-        new = self._written(decision.obligations)
-        if "limits" in record:
-            new = new + self._written(decision.limits)
+        """How the duties of an allow moved; what the record does not carry is not compared."""
+        old: list[Duty] = []
+        new: list[Duty] = []
+        for name, duties in (("obligations", decision.obligations), ("limits", decision.limits)):
+            if name in record:
+                old += record[name]
+                new += self._written(duties)
         return classify("allow", "allow", old, new) if old or new else None
 
     def _written(self, duties: Sequence[Any]) -> list[Duty]:

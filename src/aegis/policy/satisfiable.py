@@ -17,6 +17,7 @@ from aegis.policy.domains import KINDS, Bound, Domain, Kind, Test, kind_of
 from aegis.policy.open_times import never_together
 
 MOST_WAYS = 512
+MOST_STEPS = 10_000  # claims looked at for one question
 _SCALARS: frozenset[Kind] = frozenset({"number", "text", "truth"})
 _OPPOSITE = {"ne": "eq", "not_in": "in", "gte": "lt", "lte": "gt"}
 _FLIPPED: dict[Truth, Truth] = {"true": "false", "false": "true", "error": "error"}
@@ -51,9 +52,17 @@ class World:
         return World(domains, self.open, self.shut)
 
 
+@dataclass(slots=True)
+class Steps:
+    """How much looking is left."""
+
+    left: int
+
+
 def possible(ways_: Iterable[Way]) -> bool:
     """Whether some way may hold; True as well when there are too many to look at."""
-    return any(number >= MOST_WAYS or next(worlds(way), None) is not None for number, way in enumerate(ways_))
+    steps = Steps(MOST_STEPS)
+    return any(number >= MOST_WAYS or next(worlds(way, steps), None) is not None for number, way in enumerate(ways_))
 
 
 def both_possible(first: Iterable[Way], second: Iterable[Way]) -> bool:
@@ -64,23 +73,30 @@ def both_possible(first: Iterable[Way], second: Iterable[Way]) -> bool:
     return possible(one + other for one, other in product(ahead, behind))
 
 
-def worlds(way: Way, so_far: World | None = None) -> Iterator[World]:
-    """The worlds in which every claim of the way holds; none means that it cannot hold."""
-    world = World() if so_far is None else so_far
-    if not way:
-        if not never_together(world.open, world.shut):
+def worlds(way: Way, steps: Steps | None = None) -> Iterator[World]:
+    """The worlds in which every claim of the way holds; none means that it cannot hold.
+
+    After so many steps the search ends with the world it has: what is too involved to be judged counts as possible.
+    """
+    yield from _narrower(way, World(), Steps(MOST_STEPS) if steps is None else steps)
+
+
+def _narrower(way: Way, world: World, steps: Steps) -> Iterator[World]:
+    steps.left -= 1
+    if not way or steps.left < 0:
+        if steps.left < 0 or not never_together(world.open, world.shut):
             yield world
         return
     claim, rest = way[0], way[1:]
     if isinstance(claim.leaf, Window):
         opened = (claim.leaf,) if claim.truth == "true" else ()
         closed = () if opened else (claim.leaf,)
-        yield from worlds(rest, World(world.domains, world.open + opened, world.shut + closed))
+        yield from _narrower(rest, World(world.domains, world.open + opened, world.shut + closed), steps)
         return
     for narrowing in narrowings(claim):
         narrower = world.narrowed(narrowing)
         if narrower is not None:
-            yield from worlds(rest, narrower)
+            yield from _narrower(rest, narrower, steps)
 
 
 def truth_of(leaf: Attr, value: Any) -> Truth:

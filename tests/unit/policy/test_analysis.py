@@ -280,6 +280,23 @@ def test_ten_thousand_policies_are_checked_in_seconds() -> None:
     assert time.process_time() - began < 10
 
 
+def test_conditions_made_to_be_hard_are_judged_in_bounded_time() -> None:
+    """Sixty bounds that each can fail in four ways, and a contradiction that shows only at the end."""
+    wide = {"max_percent": 50, "max_delta": 5, "min": 1, "max": 9}
+    hard = [{"not": {"change": wide | {"field": f"f{number}"}}} for number in range(29)]
+    choices = [{"any": [compare("eq", number, "metadata.a"), compare("eq", number, "metadata.b")]} for number in (1, 2)]
+    documents = [
+        both(*choices, *hard[:24], compare("gt", 5), compare("lt", 3)) | {"id": "d"},
+        both(*hard, compare("gt", 5), compare("lt", 3)) | {"id": "a"},
+        both({"any": [*hard, compare("eq", 1)]}) | {"id": "b"},
+        policy(id="c", conditions={"not": {"any": [{"all": [compare("eq", 1), compare("ne", 1)]}] * 20}}),
+        policy("DENY", conditions={"any": [{"all": [compare("gt", 5), compare("lt", 3)]}] * 20}),
+    ]
+    began = time.process_time()
+    check([validate(document) for document in documents])
+    assert time.process_time() - began < 10
+
+
 @settings(max_examples=300, deadline=None)
 @given(documents=strategies.bundles(), ask=strategies.requests())
 def test_no_request_disproves_a_finding(documents: list[Document], ask: Ask) -> None:

@@ -130,6 +130,18 @@ def test_an_allow_under_other_obligations_is_stricter_or_looser() -> None:
     assert kinds(asks(1, "30m"), asks(1, "30m")) == set()
 
 
+def test_duties_that_were_not_recorded_are_not_compared() -> None:
+    after = [
+        policy(obligations=[{"type": "dry_run_first"}], limits=[{"type": "concurrent", "scope": ["action"], "max": 1}])
+    ]
+    records = [
+        {name: one for name, one in record.items() if name != "obligations"} for record in recorded([policy()], 50)
+    ]
+    assert backtest(after, records).listed() == []
+    limited = [record | {"limits": []} for record in records]
+    assert {flip.kind for flip in backtest(after, limited).listed()} == {"stricter"}
+
+
 def test_facts_as_text_give_the_same_report() -> None:
     records = list(recorded(OLD, 300))
     texts = [record | {"facts": json.dumps(record["facts"])} for record in records]
