@@ -16,17 +16,26 @@ from itertools import islice
 import psycopg
 import pytest
 from tests.integration import support_evaluations
-from tests.integration.support_evaluations import evaluation
+from tests.integration.support_evaluations import NOON, evaluation
 from tests.integration.support_postgres import database, database_url
 
 from aegis.kit.errors import Invalid, Unavailable
-from aegis.storage import policy_audit
+from aegis.storage import policy_audit, safety
 from aegis.storage.database import Database
 from aegis.storage.policy_audit import Filters
-from aegis.storage.policy_recorder import Recorder
+from aegis.storage.policy_recorder import Committed, Recorder
+from aegis.storage.policy_set import PolicySet
 
 __all__ = ["database", "database_url"]
 pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(autouse=True)
+def _state(database_url: str) -> None:
+    pool = Database(database_url)
+    with pool.begin() as conn:
+        safety.ensure(conn, mode="auto", now=NOON)
+    pool.close()
 
 
 def recorded(database: Database) -> set[str | None]:
@@ -45,9 +54,9 @@ def nothing_can_be_written(url: str) -> Iterator[psycopg.Connection]:
 
 def test_whoever_is_answered_is_on_record_and_many_share_a_batch(database: Database) -> None:
     with Recorder(database) as recorder, ThreadPoolExecutor(16) as pool:
-        numbers = list(pool.map(lambda n: recorder.record_and_wait([evaluation(str(n))]), range(400)))
+        said = list(pool.map(lambda n: recorder.record_and_wait([evaluation(str(n))]), range(400)))
     assert recorded(database) == {str(number) for number in range(400)}
-    assert len({number for (number,) in numbers}) == 400
+    assert len({one.ids[0] for one in said}) == 400
     with database.begin() as conn:
         batches = {one.batch for one in policy_audit.page(conn, Filters(), limit=1000)}
     assert len(batches) < 400
@@ -55,20 +64,31 @@ def test_whoever_is_answered_is_on_record_and_many_share_a_batch(database: Datab
 
 def test_the_ids_are_those_of_the_rows_in_the_order_they_were_handed_in(database: Database) -> None:
     with Recorder(database) as recorder:
-        numbers = recorder.record_and_wait([evaluation(str(number)) for number in range(50)])
+        numbers = recorder.record_and_wait([evaluation(str(number)) for number in range(50)]).ids
     with database.begin() as conn:
         kept = [policy_audit.get(conn, number) for number in numbers]
     assert [one.request_id for one in kept if one is not None] == [str(number) for number in range(50)]
 
 
 def test_an_event_loop_records_like_threads_do(database: Database) -> None:
-    async def many(recorder: Recorder) -> list[list[int]]:
+    async def many(recorder: Recorder) -> list[Committed]:
         return await asyncio.gather(*(recorder.record([evaluation(str(number))]) for number in range(300)))
 
     with Recorder(database, capacity=20, batch=7, patience=60.0) as recorder:
-        numbers = asyncio.run(many(recorder))
-    assert len({number for (number,) in numbers}) == 300
+        said = asyncio.run(many(recorder))
+    assert len({one.ids[0] for one in said}) == 300
     assert recorded(database) == {str(number) for number in range(300)}
+
+
+def test_whoever_decided_under_older_policies_hears_of_it_with_the_commit(database: Database) -> None:
+    held = PolicySet()
+    with database.begin() as conn:
+        before = held.serving(conn)
+    with Recorder(database) as recorder:
+        assert recorder.record_and_wait([evaluation()]).stamp == before.stamp
+        with database.begin() as conn:
+            safety.bump_epoch(conn, by="test", reason="a role changed", now=NOON)
+        assert recorder.record_and_wait([evaluation()]).stamp != before.stamp
 
 
 def test_a_worker_killed_in_the_middle_has_recorded_every_answer_that_it_gave(database_url: str) -> None:
@@ -108,7 +128,7 @@ def test_a_full_queue_refuses_whoever_waits_in_an_event_loop_too(database: Datab
         said = asyncio.run(some(recorder))
     codes = [one.code for one in said if isinstance(one, Unavailable)]
     assert codes.count("policy_audit_full") >= 12
-    assert {str(number) for number, one in enumerate(said) if isinstance(one, list)} <= recorded(database)
+    assert {str(number) for number, one in enumerate(said) if isinstance(one, Committed)} <= recorded(database)
 
 
 def test_waiting_callers_go_on_as_soon_as_there_is_room(database: Database, database_url: str) -> None:
@@ -155,7 +175,7 @@ def test_what_waits_at_the_end_is_written_and_what_comes_later_is_refused(
 
 
 def test_a_caller_that_gives_up_leaves_the_others_alone(database: Database, database_url: str) -> None:
-    async def some(recorder: Recorder, other: psycopg.Connection) -> list[int]:
+    async def some(recorder: Recorder, other: psycopg.Connection) -> Committed:
         leaving = asyncio.create_task(recorder.record([evaluation("gone")]))
         staying = asyncio.create_task(recorder.record([evaluation("here")]))
         await asyncio.sleep(0)

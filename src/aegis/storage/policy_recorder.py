@@ -23,12 +23,24 @@ from typing import Self
 import structlog
 
 from aegis.kit.errors import AegisError, Unavailable
-from aegis.storage import policy_audit
+from aegis.storage import policies, policy_audit
 from aegis.storage.database import Database
 from aegis.storage.policy_audit import Evaluation
 
 log = structlog.get_logger()
 GIVE_UP_SECONDS = 30.0  # longer than every limit of the database's own
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The ids of rows, and the stamp of the policies (`policies.stamp`) as it was when they were committed.
+
+    Whoever decided without asking the database compares it with the stamp of what they decided under, and decides again
+    when it is another one: then no answer leaves that is older than its record.
+    """
+
+    ids: list[int]
+    stamp: str
 
 
 @dataclass(slots=True)
@@ -38,13 +50,12 @@ class _Pending:
     rows: list[bytes]
     at: datetime
     told: threading.Event | asyncio.Future[None]
-    ids: Sequence[int] = ()
-    error: AegisError | None = None
+    said: Committed | AegisError | None = None
 
-    def result(self) -> list[int]:
-        if self.error is not None:
-            raise self.error
-        return list(self.ids)
+    def result(self) -> Committed:
+        if isinstance(self.said, Committed):
+            return self.said
+        raise self.said or RuntimeError("told before it was written")
 
 
 class Recorder:
@@ -97,8 +108,8 @@ class Recorder:
             if thread.is_alive():
                 thread.join(GIVE_UP_SECONDS)
 
-    def record_and_wait(self, evaluations: Sequence[Evaluation]) -> list[int]:
-        """The ids of the committed rows; raises `Unavailable` when they cannot be written, `Invalid` for bad text."""
+    def record_and_wait(self, evaluations: Sequence[Evaluation]) -> Committed:
+        """After the commit of the rows; raises `Unavailable` when they cannot be written, `Invalid` for bad text."""
         pending = _Pending(*_written_out(evaluations), told := threading.Event())
         with self._changed:
             if not self._changed.wait_for(lambda: self._closing or self._has_room(pending), self._patience):
@@ -108,7 +119,7 @@ class Recorder:
             raise Unavailable("policy_audit_slow", "the evaluation was not recorded in time: it is not answered.")
         return pending.result()
 
-    async def record(self, evaluations: Sequence[Evaluation]) -> list[int]:
+    async def record(self, evaluations: Sequence[Evaluation]) -> Committed:
         """Like `record_and_wait`, for whoever lives in an event loop; the database's limits end every wait."""
         pending = _Pending(*_written_out(evaluations), told := asyncio.get_running_loop().create_future())
         deadline = time.monotonic() + self._patience
@@ -171,15 +182,16 @@ class Recorder:
         rows = [row for pending in batch for row in pending.rows]
         with self._database.begin() as conn:
             ids = policy_audit.write(conn, rows, at=max(pending.at for pending in batch))
+            stamp = policies.stamp(conn)
         start = 0
         for pending in batch:
-            pending.ids = ids[start : start + len(pending.rows)]
+            pending.said = Committed(ids[start : start + len(pending.rows)], stamp)
             start += len(pending.rows)
         self._answer(batch)
 
     def _refuse(self, batch: list[_Pending], error: AegisError) -> None:
         for pending in batch:
-            pending.error = error
+            pending.said = error
         self._answer(batch)
 
     def _answer(self, batch: list[_Pending]) -> None:
