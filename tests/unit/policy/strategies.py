@@ -16,35 +16,19 @@ Conditions = st.SearchStrategy[dict[str, Any]]
 
 ROLES = ("aegis", "sre", "viewer")
 ACTIONS = ("scale_deployment", "scale_deployment", "restart_pod", "policies:read", "policies:write")
-# The clocks change in each of these zones at one of CHANGES; Kathmandu is beside the hour and never changes.
-ZONES = (
-    "Europe/Berlin",
-    "America/New_York",
-    "Australia/Lord_Howe",
-    "Africa/Casablanca",
-    "Africa/Cairo",
-    "Pacific/Apia",
-    "Asia/Kathmandu",
-    "UTC",
-)
-CHANGES = tuple(
-    datetime.fromisoformat(text).replace(tzinfo=UTC)
-    for text in (
-        "2026-03-29T01:00",
-        "2026-10-25T01:00",  # Berlin
-        "2026-03-08T07:00",
-        "2026-11-01T06:00",  # New York
-        "2026-04-04T15:00",
-        "2026-10-03T15:30",  # Lord Howe: half an hour
-        "2026-02-15T02:00",
-        "2026-03-22T02:00",  # Casablanca: around Ramadan
-        "2026-04-23T22:00",
-        "2026-10-29T21:00",  # Cairo: at midnight
-        "2011-12-30T10:00",  # Apia: a day that never was
-        "2026-01-01T00:00",
-        "2028-02-29T00:00",
-    )
-)
+# When the clocks of each zone change, in UTC. Kathmandu is beside the hour and, like UTC, never changes.
+CHANGES_OF = {
+    "Europe/Berlin": ("2026-03-29T01:00", "2026-10-25T01:00"),
+    "America/New_York": ("2026-03-08T07:00", "2026-11-01T06:00"),
+    "Australia/Lord_Howe": ("2026-04-04T15:00", "2026-10-03T15:30"),  # by half an hour
+    "Africa/Casablanca": ("2026-02-15T02:00", "2026-03-22T02:00"),  # around Ramadan
+    "Africa/Cairo": ("2026-04-23T22:00", "2026-10-29T21:00"),  # at midnight
+    "Pacific/Apia": ("2011-12-30T10:00",),  # a day that never was
+    "Asia/Kathmandu": ("2028-02-29T00:00",),
+    "UTC": ("2026-01-01T00:00",),
+}
+ZONES = tuple(CHANGES_OF)
+CHANGES = tuple(datetime.fromisoformat(text).replace(tzinfo=UTC) for texts in CHANGES_OF.values() for text in texts)
 STARTS = ("00:00", "00:30", "01:30", "02:00", "02:15", "03:00", "08:00", "12:00", "22:00", "23:59")
 ENDS = (*STARTS, "01:00", "01:45", "02:30", "18:00", "24:00")
 TEXTS = ("", "a", "A", "ab", "prod", "prod-1", "gold", "é", "ß", "🚀", "1", "true", "x" * 40)
@@ -103,11 +87,18 @@ def comparisons() -> Conditions:
     )
 
 
-def windows() -> Conditions:
+def windows(zones: tuple[str, ...] = ZONES) -> Conditions:
     days = st.lists(st.sampled_from(WEEK), min_size=1, max_size=7, unique=True)
-    parts = {"timezone": st.sampled_from(ZONES), "from": st.sampled_from(STARTS), "to": st.sampled_from(ENDS)}
+    parts = {"timezone": st.sampled_from(zones), "from": st.sampled_from(STARTS), "to": st.sampled_from(ENDS)}
     window = st.fixed_dictionaries(parts, optional={"days": days}).filter(lambda one: one["from"] != one["to"])
     return st.fixed_dictionaries({"time": window})
+
+
+def windows_at_changes() -> st.SearchStrategy[tuple[dict[str, Any], datetime]]:
+    """A window and a moment at which the clocks of its own zone change."""
+    pairs = [(zone, datetime.fromisoformat(text)) for zone, texts in CHANGES_OF.items() for text in texts]
+    made = {zone: windows((zone,)) for zone in ZONES}
+    return st.sampled_from(pairs).flatmap(lambda one: st.tuples(made[one[0]], st.just(one[1].replace(tzinfo=UTC))))
 
 
 def changes() -> Conditions:
