@@ -97,11 +97,7 @@ def _of_change(leaf: Change, request: Request) -> list[Any]:
 
 
 def _distinct(listed: Sequence[Any]) -> list[Any]:
-    kept: list[Any] = []
-    for one in listed:
-        if not any(one is other or (type(one) is type(other) and one == other) for other in kept):
-            kept.append(one)
-    return kept
+    return list({(type(one), repr(one)): one for one in listed}.values())
 
 
 def moments(windows: Iterable[Window], now: datetime) -> list[datetime]:

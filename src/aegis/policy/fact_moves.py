@@ -27,6 +27,9 @@ from aegis.policy.satisfiable import truth_of
 
 MOST_FACTS = 3
 MOST_TRIES = 40_000
+MOST_GROUPS = 100
+FEW_VALUES = 4
+MOST_LOOKS = 100_000  # at a value through a condition, when sorting values by what they change
 Flips = Callable[[Request], bool]
 
 
@@ -73,23 +76,29 @@ Moves = tuple[Move, ...]
 
 @dataclass(slots=True)
 class Search:
-    """One search for a request whose decision `flips` judges; `complete` False when it was cut off."""
+    """One search for a request whose decision `flips` judges; `complete` is False once it was cut off."""
 
     request: Request
     flips: Flips
     tries: int = MOST_TRIES
-    complete: bool = True
+    looks: int = MOST_LOOKS
+    trimmed: bool = False
+
+    @property
+    def complete(self) -> bool:
+        return self.tries >= 0 and not self.trimmed
 
     def fewest(self, groups: Sequence[Sequence[Policy]]) -> list[Moves]:
         """The smallest flipping moves among the facts that the policies of one group read, for each group."""
-        knobs = [self._knobs(group) for group in groups]
+        self.trimmed = len(groups) > MOST_GROUPS
+        knobs = [self._knobs(group) for group in sorted(groups, key=_involved)[:MOST_GROUPS]]
         for size in range(1, MOST_FACTS + 1):
             found: dict[tuple[tuple[str, str], ...], list[Moves]] = {}
             for group in knobs:
                 for names in combinations(sorted(group), size):
                     found.setdefault(names, []).extend(self._flipping([group[name] for name in names]))
             kept = [moves for flipping in found.values() for moves in _nearest(_distinct(flipping))]
-            if kept or not self.complete:
+            if kept or self.tries < 0:
                 return kept
         return []
 
@@ -97,7 +106,6 @@ class Search:
         for moves in product(*choices):
             self.tries -= 1
             if self.tries < 0:
-                self.complete = False
                 return
             if self.flips(applied(self.request, moves)):
                 yield moves
@@ -125,6 +133,7 @@ class Search:
         ahead = sorted((one for one in listed if not _equal(before, one)), key=lambda one: _far(before, one))
         if any(_compared(leaf, path) for leaf in read):
             return [Move("fact", path, before, one) for one in ahead]
+        ahead = self._affordable(ahead, sum(len(leaf.value) if isinstance(leaf.value, list) else 1 for leaf in about))
         present = tuple(truth_of(leaf, before) for leaf in about)
         kept: dict[object, Any] = {}
         for one in ahead:
@@ -133,12 +142,24 @@ class Search:
                 kept.setdefault((outcome, _side(before, one)), one)
         return [Move("fact", path, before, one) for one in kept.values()]
 
+    def _affordable(self, ahead: list[Any], each: int) -> list[Any]:
+        """The nearest of the values; the farther ones only while there is time to look at them."""
+        room = max(FEW_VALUES, min(self.looks, MOST_LOOKS // 4) // max(each, 1))
+        self.looks -= min(len(ahead), room) * each
+        self.trimmed = self.trimmed or len(ahead) > room
+        return ahead[:room]
+
 
 def applied(request: Request, moves: Moves) -> Request:
     """The request with all of the moves."""
     for move in moves:
         request = move.applied(request)
     return request
+
+
+def _involved(group: Sequence[Policy]) -> int:
+    """How much there is to move: policies with few conditions are nearest to a flip."""
+    return sum(1 for policy in group for _ in leaves(policy.conditions))
 
 
 def _compared(leaf: Leaf, path: str) -> bool:

@@ -11,23 +11,20 @@ tried and flips the decision; it is advice, and nothing is changed here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from aegis.kit.errors import AegisError
-from aegis.policy.compile import compile_stored
 from aegis.policy.decision import Effect
-from aegis.policy.documents import Policy, validate
-from aegis.policy.edits import KINDS, Edit, bounds, disabled, least, one_name_more, without_leaf
+from aegis.policy.documents import Policy
+from aegis.policy.edit_search import EditSearch
+from aegis.policy.edits import Edit
 from aegis.policy.evaluate import Bundle
 from aegis.policy.fact_moves import Move, Moves, Search, applied
-from aegis.policy.patterns import matches
+from aegis.policy.reach import names_target
 from aegis.policy.request import Request
 
 MOST_PROPOSALS = 20
-MOST_NEAR = 200  # policies that lack one name, looked at for one request
-Missing = Literal["role", "action", "resource"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +78,14 @@ def why_not(bundle: Bundle, request: Request, *, most: int = MOST_PROPOSALS) -> 
     decision = bundle.evaluate(request)
     other: Effect = "deny" if decision.effect == "allow" else "allow"
     enforced = [one for one in bundle.policies.values() if one.mode == "enforce"]
-    named = [one for one in enforced if _action(one, request) and _resource(one, request)]
+    named = [one for one in enforced if names_target(one, request)]
     search = Search(request, lambda changed: bundle.evaluate(changed).effect == other)
     moves = search.fewest(_groups(named, decision.effect))
-    edits, all_edits = _edits(enforced, named, request, other)
+    edit_search = EditSearch(enforced, request, decision)
+    edits = edit_search.least(most)
     proposals = [Proposal(other, _say(found, other), moves=found) for found in sorted(moves, key=_plainest)]
     proposals += [Proposal(other, f"with {edit.sentence} it is {_WORDS[other]}", edit=edit) for edit in edits]
-    complete = search.complete and all_edits and len(proposals) <= most
+    complete = search.complete and edit_search.complete and len(proposals) <= most
     return WhyNot(decision.effect, decision.code, decision.sentence, tuple(_shared(proposals, most)), complete)
 
 
@@ -109,84 +107,6 @@ def _groups(named: Sequence[Policy], effect: Effect) -> list[list[Policy]]:
     if effect == "deny":
         return [[allow, *denies] for allow in allows]
     return [*([deny] for deny in denies), allows]
-
-
-def _edits(
-    enforced: Sequence[Policy], named: Sequence[Policy], request: Request, other: Effect
-) -> tuple[list[Edit], bool]:
-    """The edits that flip, the least of each policy, and whether all policies were looked at."""
-    concerned = [one for one in named if _role(one, request)]
-    stored = {one.id: one.document() for one in concerned}
-    helping = [edit for edit in _possible(concerned, request) if _flips(edit, stored, request, other)]
-    near = [(one, lacks) for one in enforced if (lacks := _lacking(one, request)) is not None]
-    wanted = "ALLOW" if other == "allow" else "DENY"
-    near = sorted((pair for pair in near if pair[0].effect == wanted), key=lambda pair: _reach(pair, request))
-    for policy, lacks in near[:MOST_NEAR]:
-        helping += [edit for edit in one_name_more(policy, request, lacks) if _flips(edit, stored, request, other)]
-    return sorted(least(helping), key=lambda one: KINDS.index(one.kind)), len(near) <= MOST_NEAR
-
-
-def _possible(concerned: Sequence[Policy], request: Request) -> Iterator[Edit]:
-    for policy in concerned:
-        yield from bounds(policy, request)
-        yield from without_leaf(policy)
-        yield disabled(policy)
-
-
-def _flips(edit: Edit, stored: dict[str, dict[str, Any]], request: Request, other: Effect) -> bool:
-    """Whether the edited set decides otherwise; only policies for this role, action and resource can matter."""
-    others = [document for name, document in stored.items() if name != edit.policy]
-    edited = [edit.document] if edit.document is not None else []
-    decision = compile_stored([*others, *edited]).evaluate(request)
-    return decision.effect == other and decision.code != "engine_error" and all(map(_acceptable, edited))
-
-
-def _acceptable(document: dict[str, Any]) -> bool:
-    """An edit can break a rule of the format, such as the number of names in a list."""
-    try:
-        validate(document)
-    except AegisError:
-        return False
-    return True
-
-
-def _lacking(policy: Policy, request: Request) -> Missing | None:
-    """The one part of the request that the policy does not name, if it is exactly one."""
-    checks: tuple[tuple[Missing, bool], ...] = (
-        ("role", _role(policy, request)),
-        ("action", _action(policy, request)),
-        ("resource", any(matches(pattern, request.resource) for pattern in policy.resources)),
-    )
-    lacking = [name for name, there in checks if not there]
-    return lacking[0] if len(lacking) == 1 else None
-
-
-def _role(policy: Policy, request: Request) -> bool:
-    roles = policy.principals.roles
-    return "*" in roles or not set(roles).isdisjoint(request.roles)
-
-
-def _action(policy: Policy, request: Request) -> bool:
-    return request.action in policy.actions or "*" in policy.actions
-
-
-def _resource(policy: Policy, request: Request) -> bool:
-    """Whether a pattern names it; `*` as an action is for a permission only through a pattern under `api/`."""
-    patterns = policy.resources
-    if request.action not in policy.actions and ":" in request.action:
-        patterns = [one for one in patterns if one.startswith("api/")]
-    return any(matches(pattern, request.resource) for pattern in patterns)
-
-
-def _reach(pair: tuple[Policy, Missing], request: Request) -> tuple[int, int, str]:
-    """Policies that lack a role first, then an action, then those with the most similar resources."""
-    policy, lacks = pair
-    alike = max(_common(pattern.split("/"), request.resource.split("/")) for pattern in policy.resources)
-    return ("role", "action", "resource").index(lacks), -alike, policy.id
-
-
-def _common(pattern: Sequence[str], resource: Sequence[str]) -> int:
-    return sum(1 for wanted, given in zip(pattern, resource, strict=False) if wanted == given)
 
 
 def _plainest(moves: Moves) -> tuple[int, int, str]:

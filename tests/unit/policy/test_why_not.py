@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -164,6 +165,18 @@ def test_the_list_is_bounded_and_says_so() -> None:
     crowd = [policy(id=f"p{number}", resources=[f"deployment/bank/app-{number}"]) for number in range(50)]
     answer = asked(*crowd)
     assert (len(answer.proposals), answer.complete) == (20, False)
+
+
+def test_policies_made_to_be_hard_are_answered_in_bounded_time() -> None:
+    """Thousands of listed values, and hundreds of policies that each lack three facts."""
+    lists = [compare("in", [f"v{one}-{two}" for two in range(100)], f"metadata.a{one % 4}") for one in range(30)]
+    three = [compare("lt", 1), compare("eq", "x", "metadata.a"), compare("eq", 3, "metadata.b")]
+    many = [policy(id=f"p{number}", conditions={"all": three}) for number in range(300)]
+    began = time.process_time()
+    listed, crowded = asked(policy(conditions={"any": lists})), asked(*many)
+    assert time.process_time() - began < 10
+    assert listed.proposals != ()
+    assert (listed.complete, crowded.complete) == (False, False)
 
 
 def test_proposals_for_the_starter_policies_read_well() -> None:
