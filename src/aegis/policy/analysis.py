@@ -6,21 +6,20 @@ a request, and what it knows about the world (roles, actions, who holds what) is
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 from aegis.policy import dead_conditions, overlaps
 from aegis.policy.claims import TRUE, ways
-from aegis.policy.coverage import Signature, cells, literals
+from aegis.policy.coverage import Cell, cells
 from aegis.policy.documents import Notify, Policy, RequireApproval
 from aegis.policy.findings import Code, Finding, Severity, ordered
 from aegis.policy.patterns import overlap
 from aegis.policy.satisfiable import both_possible
 
 CROWDED = 200
-Bucket = tuple[str, str, tuple[Signature, tuple[str, ...]]]
 MOST_PAIRS = 100_000  # of patterns, when looking for ALLOWs that meet
 _EVERYTHING = frozenset({"*", "*/*", "*/*/*", "*/*/*/*"})
 
@@ -154,18 +153,14 @@ def _meet(one: Policy, other: Policy) -> bool:
 
 
 def _crowded(policies: Sequence[Policy]) -> Iterator[Finding]:
-    """Policies that no literal segment of their patterns tells apart are looked at one by one at each decision."""
-    buckets: Counter[Bucket] = Counter()
-    example: dict[Bucket, tuple[Policy, str]] = {}
+    """Policies of one role, action and pattern, which no index tells apart, are looked at one by one."""
+    buckets: defaultdict[Cell, list[Policy]] = defaultdict(list)
     for policy in policies:
-        for role, action, pattern in cells(policy):
-            key = (role, action, literals(pattern))
-            buckets[key] += 1
-            example.setdefault(key, (policy, pattern))
-    for key, number in buckets.items():
-        if number > CROWDED:
-            policy, pattern = example[key]
-            pointer = f"/resources/{policy.resources.index(pattern)}"
-            sentence = f"{number} policies for {key[0]}, {key[1]} share the pattern {pattern}, and each is looked at."
+        for cell in cells(policy):
+            buckets[cell].append(policy)
+    for (role, action, pattern), crowd in buckets.items():
+        if len(crowd) > CROWDED:
+            pointer = f"/resources/{crowd[0].resources.index(pattern)}"
+            sentence = f"{len(crowd)} policies for {role} and {action} share the pattern {pattern}; each is looked at."
             step = "Name more of the resource in each, or say it in fewer policies."
-            yield Finding("crowded", "note", policy.id, pointer, sentence, step)
+            yield Finding("crowded", "note", crowd[0].id, pointer, sentence, step)

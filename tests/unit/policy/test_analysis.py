@@ -255,6 +255,8 @@ def test_a_crowded_bucket_is_noted() -> None:
     crowd = [policy(id=f"p{number}", conditions=compare("eq", number)) for number in range(201)]
     assert found(*crowd) == [("crowded", "p0", "/resources/0")]
     assert found(*crowd[:200]) == []
+    apart = [one | {"resources": [f"deployment/shop/app-{place}*"]} for place, one in enumerate(crowd)]
+    assert found(*apart) == []
 
 
 def test_the_starter_policies_have_no_errors_and_no_warnings() -> None:
