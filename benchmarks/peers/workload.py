@@ -2,7 +2,8 @@
 
 N rules over 20 roles × 12 actions × resource globs, 15 % of them DENY, each with a time window and one comparison of
 metadata. 60 users with one to three roles each ask, and half of their questions are allowed. A cluster grows by
-namespaces: one for every 25 rules, and at most 100 rules span a whole kind. What is right is said by the brute-force
+namespaces: one for every 25 rules. At most 100 rules span a whole kind, but one in ten applies in every namespace, so
+that more rules fit a question as N grows: one at 1,000, five at 100,000. What is right is said by the brute-force
 oracle, never by an engine.
 """
 
