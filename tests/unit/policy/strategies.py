@@ -14,8 +14,34 @@ from tests.unit.policy.reference import WEEK, Ask, Document
 
 Conditions = st.SearchStrategy[dict[str, Any]]
 
+ALWAYS: Document = {
+    "apiVersion": "aegis.dev/v1",
+    "id": "always",
+    "effect": "ALLOW",
+    "principals": {"roles": ["*"]},
+    "actions": ["*", "policies:read", "policies:write"],
+    "resources": ["*", "api", "api/*"],
+}
+
 ROLES = ("aegis", "sre", "viewer")
 ACTIONS = ("scale_deployment", "scale_deployment", "restart_pod", "policies:read", "policies:write")
+RESOURCES = (
+    "deployment/prod/cart",
+    "deployment/prod/cart-2",
+    "deployment/shop/ca",
+    "pod/shop/cart/x",
+    "pod/prod",
+    "deployment",
+    "api/policies/cart",
+    "api/policies",
+    "api",
+    "apish/policies/cart",
+    "deployment/*/cart",
+    "deployment/prod/",
+    "*",
+    "",
+    "pod/1/2/3/4/5/6/7/8/9",
+)
 # When the clocks of each zone change, in UTC. Kathmandu is beside the hour and, like UTC, never changes.
 CHANGES_OF = {
     "Europe/Berlin": ("2026-03-29T01:00", "2026-10-25T01:00"),
@@ -209,6 +235,18 @@ def policies(draw: st.DrawFn, effect: str | None = None, mode: str | None = None
     return document
 
 
+def allows() -> st.SearchStrategy[list[Document]]:
+    """ALLOWs for everybody and everything that differ in what they oblige to and in their limits."""
+
+    def numbered(parts: list[tuple[list[Any], list[Any]]]) -> list[Document]:
+        return [
+            {**ALWAYS, "id": f"p{place}", "obligations": duties, "limits": bounds}
+            for place, (duties, bounds) in enumerate(parts)
+        ]
+
+    return st.lists(st.tuples(SOME_OBLIGATIONS, SOME_LIMITS), min_size=1, max_size=4).map(numbered)
+
+
 @st.composite
 def bundles(draw: st.DrawFn, least: int = 1, most: int = 6) -> list[Document]:
     number = draw(st.integers(least, most))
@@ -271,24 +309,7 @@ def requests() -> st.SearchStrategy[Ask]:
         principal=st.sampled_from(("aegis", "ada", "é", "")),
         roles=st.one_of(roles, roles, st.just(())),
         action=st.sampled_from((*ACTIONS, *ACTIONS, "*", "")),
-        resource=st.sampled_from(
-            (
-                *["deployment/prod/cart"] * 8,
-                "deployment/prod/cart-2",
-                "deployment/shop/ca",
-                "pod/shop/cart/x",
-                "pod/prod",
-                "deployment",
-                "api/policies/cart",
-                "api/policies",
-                "api",
-                "apish/policies/cart",
-                "deployment/*/cart",
-                "deployment/prod/",
-                "*",
-                "",
-            )
-        ),
+        resource=st.sampled_from((*["deployment/prod/cart"] * 8, *RESOURCES)),
         now=instants(),
         metadata=metadata,
         context=context,
