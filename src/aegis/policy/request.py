@@ -46,11 +46,16 @@ class Request:
             "principal": {"id": self.principal_id, "roles": list(self.roles)},
             "action": self.action,
             "resource": self.resource,
-            "now": self.now.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+            "now": written(self.now),
             "metadata": dict(self.metadata),
             "context": dict(self.context),
             "change": {name: dict(step) for name, step in self.change.items()},
         }
+
+
+def written(now: datetime) -> str:
+    """The time as facts carry it."""
+    return now.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def from_facts(facts: Mapping[str, Any]) -> Request:

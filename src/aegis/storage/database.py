@@ -19,7 +19,7 @@ from aegis.kit.errors import Unavailable
 
 __all__ = ["Channel", "Connection", "Database", "notify", "sqlalchemy_url"]  # Connection: its users name no SQLAlchemy
 
-Channel = Literal["aegis_work", "aegis_safety", "aegis_events"]
+Channel = Literal["aegis_work", "aegis_safety", "aegis_events", "aegis_access"]
 STATEMENT_TIMEOUT_MS = 5000
 SILENCE_MS = 10_000  # a network that swallows everything is noticed: no statement waits for it for ever
 

@@ -121,7 +121,11 @@ class Recorder:
 
     async def record(self, evaluations: Sequence[Evaluation]) -> Committed:
         """Like `record_and_wait`, for whoever lives in an event loop; the database's limits end every wait."""
-        pending = _Pending(*_written_out(evaluations), told := asyncio.get_running_loop().create_future())
+        return await self.record_rows(*_written_out(evaluations))
+
+    async def record_rows(self, rows: list[bytes], at: datetime) -> Committed:
+        """Like `record`, of rows that are written out already; `at` is the newest one's time."""
+        pending = _Pending(rows, at, told := asyncio.get_running_loop().create_future())
         deadline = time.monotonic() + self._patience
         while (woken := self._put_or_wake(pending)) is not None:
             try:

@@ -15,6 +15,7 @@ from aegis.audit.entry import Entry
 from aegis.identity.credentials import SESSION_IDLE, SESSION_LIFE, TOKEN_LIFE
 from aegis.identity.permissions import Principal
 from aegis.storage import audit
+from aegis.storage.database import notify
 from aegis.storage.users import access_tokens, sessions, users
 
 Kind = Literal["session", "token"]
@@ -88,6 +89,7 @@ def end(conn: Connection, credential: Credential, *, now: datetime) -> bool:
         return False
     kind = "session:closed" if credential.kind == "session" else "token:revoked"
     audit.append(conn, Entry(kind, now, email, email))
+    notify(conn, "aegis_access")  # whoever remembers the credential forgets it
     return True
 
 
