@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, Protocol
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple, Protocol
 
 from aegis.policy.request import Request
 from aegis.policy.rules import Rule
@@ -131,8 +132,7 @@ class Verdict:
     duties: Duties = Duties()
 
 
-@dataclass(frozen=True, slots=True)
-class Texts:
+class Texts(NamedTuple):
     """The part that is made only when somebody reads it."""
 
     sentence: str
@@ -247,7 +247,7 @@ class Decision:
             "errors": list(texts.errors),
             "nearest": texts.nearest,
             "shadow": [one.document() for one in texts.shadow],
-            "valid_until": until and until.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+            "valid_until": until and _written(until),
             "bundle": self.bundle,
         }
 
@@ -282,6 +282,11 @@ def refusal(code: Code, sentence: str, *, errors: tuple[str, ...] = (), bundle: 
     """A deny that no policy gave: the policies cannot be read, or the engine failed."""
     nobody = Request("", (), "", "", datetime.min.replace(tzinfo=UTC))
     return Decision(Verdict("deny", code), _NoBundle(bundle), nobody, (), Texts(sentence, errors=errors))
+
+
+@lru_cache(maxsize=256)
+def _written(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _seconds(span: timedelta | None) -> int | None:

@@ -91,14 +91,18 @@ class Bundle:
 
     def explain(self, verdict: Verdict, request: Request, outcomes: Outcomes) -> Texts:
         """The words of a decision of this bundle."""
-        return explain.texts(verdict, request, outcomes, self.candidates(request))
+        return explain.texts(verdict, request, outcomes, self._fitting(request))
 
     def candidates(self, request: Request) -> list[Rule]:
         """The rules for the request's role, action and resource, whatever their conditions say, by id."""
+        return sorted(set(self._fitting(request)), key=_by_id)
+
+    def _fitting(self, request: Request) -> list[Rule]:
+        """The same in no order, and one that is found twice stands there twice."""
         segments = request.resource.split("/")
         find = self._finder(request.action, len(segments))
-        mask = self._mask(request.roles)
-        return sorted({rule for rule in find(segments, request.roles) if rule.mask & mask}, key=_by_id)
+        mask = self._masks.get(request.roles) or self._mask(request.roles)
+        return [rule for rule in find(segments, request.roles) if rule.mask & mask]
 
     def _weigh(self, allows: list[Rule], outcomes: Outcomes) -> Verdict:
         denies = [one for one in outcomes if one[0].kind == DENY and one[1] <= 0]

@@ -19,33 +19,38 @@ from aegis.policy.rules import ALLOW, DENY, SHADOW_DENY, Rule
 
 def texts(verdict: Verdict, request: Request, outcomes: Outcomes, candidates: Iterable[Rule]) -> Texts:
     """`outcomes` are the tests that did not simply make an ALLOW apply; `candidates` all that were asked."""
-    tried = sorted(dict.fromkeys(outcomes), key=lambda one: one[0].id)
+    tried = sorted(dict.fromkeys(outcomes), key=lambda one: one[0].id) if outcomes else []
     nearest = None if verdict.effect == "allow" else _nearest(tried)
     said = dict(tried)
     return Texts(
         sentence=_sentence(verdict, request, said, nearest),
-        policies=tuple(Matched(rule.id, rule.effect, because(rule, said.get(rule, 0))) for rule in verdict.rules),
-        errors=tuple(f"{rule.id}: {because(rule, number)}" for rule, number in tried if number < 0),
+        policies=tuple([_matched(rule, said.get(rule, 0)) for rule in verdict.rules]),
+        errors=tuple([f"{rule.id}: {because(rule, number)}" for rule, number in tried if number < 0]),
         nearest=nearest,
-        shadow=tuple(
-            Matched(rule.id, rule.effect, because(rule, number))
-            for rule, number in tried
-            if rule.kind > DENY and (number == 0 or (number < 0 and rule.kind == SHADOW_DENY))
-        ),
+        shadow=tuple([_matched(rule, number) for rule, number in tried if _shadows(rule, number)]),
         valid_until=_valid_until(candidates, request.now),
     )
 
 
+def _matched(rule: Rule, number: int) -> Matched:
+    if number:
+        return Matched(rule.id, rule.effect, because(rule, number))
+    if rule.matched is None:
+        rule.matched = Matched(rule.id, rule.effect, because(rule, 0))
+    return rule.matched
+
+
+def _shadows(rule: Rule, number: int) -> bool:
+    return rule.kind > DENY and (number == 0 or (number < 0 and rule.kind == SHADOW_DENY))
+
+
 def because(rule: Rule, number: int) -> str:
     """What the outcome of a rule's test means, in words."""
-    if number == 0:
-        if rule.words is None:
-            conditions = rule.policy.conditions
-            rule.words = "it has no conditions" if conditions is None else phrase(conditions)
-        return rule.words
     condition = rule.policy.conditions
     if condition is None:
-        raise ValueError(f"{rule.id} has no conditions that could fail")
+        return "it has no conditions"
+    if number == 0:
+        return phrase(condition)
     node, reason = shapes.outcome(number)
     failed = nodes(condition)[node - 1]
     return _error(failed, reason) if reason else phrase(failed)
@@ -107,5 +112,5 @@ def _left(rule: Rule, number: int) -> int:
 
 
 def _valid_until(candidates: Iterable[Rule], now: datetime) -> datetime | None:
-    hours = {id(one): one for rule in candidates for one in rule.hours}.values()
-    return min((moment for one in hours if (moment := one.until(now)) is not None), default=None)
+    moments = [one.until(now) for rule in candidates for one in rule.hours]
+    return min([moment for moment in moments if moment is not None], default=None) if moments else None

@@ -14,7 +14,7 @@ from aegis.policy.shapes import Test
 from aegis.policy.windows import Hours
 
 if TYPE_CHECKING:
-    from aegis.policy.decision import Verdict
+    from aegis.policy.decision import Matched, Verdict
 
 ALLOW, DENY, SHADOW_ALLOW, SHADOW_DENY = range(4)
 KINDS = {
@@ -28,7 +28,7 @@ KINDS = {
 class Rule:
     """`mask` has the bit of each role that it is for; `verdict` is what is decided when it alone applies."""
 
-    __slots__ = ("_policy", "hours", "id", "kind", "mask", "source", "test", "verdict", "words")
+    __slots__ = ("_policy", "hours", "id", "kind", "mask", "matched", "source", "test", "verdict")
 
     def __init__(self, name: str, kind: int, mask: int, test: Test, hours: tuple[Hours, ...], source: bytes) -> None:
         self.id = name
@@ -38,7 +38,7 @@ class Rule:
         self.hours = hours
         self.source = source
         self.verdict: Verdict | None = None  # made when it is first needed
-        self.words: str | None = None  # its conditions in words, likewise
+        self.matched: Matched | None = None  # how a decision names it, likewise
         self._policy: Policy | None = None
 
     @property

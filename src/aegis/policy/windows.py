@@ -29,12 +29,13 @@ Span = tuple[datetime, datetime, bool]
 class Hours:
     """One window. `span` is the last answer, read and replaced as one value, so that threads may share it."""
 
-    __slots__ = ("_days", "_edges", "_zone", "span")
+    __slots__ = ("_days", "_edges", "_open", "_zone", "span")
 
     def __init__(self, timezone: str, days: Sequence[str], start: str, end: str) -> None:
         self._zone = timezone
         self._edges = _week(days, _seconds(start), _seconds(end))
         self._days: dict[int, tuple[Span, ...]] = {}
+        self._open = (_EPOCH, _EPOCH)  # between these `until` is the second
         self.span: Span = _NEVER
 
     def at(self, now: datetime) -> bool:
@@ -51,12 +52,16 @@ class Hours:
         """The next instant at which the answer changes, or a while before it; None when it never does."""
         if len(self._edges) < 2:
             return None
+        since, until = self._open
+        if since <= now < until:
+            return until
         inside = self.at(now)
         last = self.span
         today = now.astimezone(UTC).toordinal()
         for day in range(today, today + FARTHEST_DAYS):
             for span in self._days.get(day) or self._learn(day):
                 if span[1] > now and span[2] is not inside:
+                    self._open = (now, span[0])
                     return span[0]
                 last = span
         return last[1]
