@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -148,6 +149,9 @@ def show(rows: Iterator[Row]) -> Iterator[Row]:
         print(_line(row, ours[row.policies]), flush=True)
         yield row
     print("p99: the median of the passes' 99th percentiles; × ours: medians; load s and MB: from the source to ready")
+    print(
+        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end: above the cores, all figures are too high"
+    )
     print(f"{UNABRIDGED}: every document validated anew, every text of every answer made")
     print("unknown fact: what becomes of a request without the attribute that a DENY compares, where an ALLOW applies")
 

@@ -148,7 +148,7 @@ def _p99(nanoseconds: Sequence[int], of: int) -> float:
     """The median of the passes' 99th percentiles: what disturbs one pass from outside the process does not count."""
     passes = [nanoseconds[at : at + of] for at in range(0, len(nanoseconds), of)]
     whole = [one for one in passes if len(one) >= of // 2] or [nanoseconds]
-    return median(quantiles(one, n=100)[98] for one in whole)
+    return median(quantiles(one, n=100, method="inclusive")[98] for one in whole)
 
 
 def _asked(task: Task) -> Iterator[Question]:
