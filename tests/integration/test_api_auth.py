@@ -140,6 +140,18 @@ def test_a_session_ends_when_idle_and_when_old(api: Api, ada: httpx2.Client) -> 
     problem(ada.get("/state"), 401, "not_logged_in")
 
 
+@pytest.mark.parametrize("header", [{"Aegis-Unattended": "1"}, {"Accept": "text/event-stream"}])
+def test_what_a_page_asks_by_itself_does_not_keep_a_session_open(
+    api: Api, ada: httpx2.Client, header: dict[str, str]
+) -> None:
+    for _ in range(2):
+        api.clock.advance(14 * 60)
+        for path in ("/state", "/auth/state"):
+            assert ada.get(path, headers=header).json()["user" if "auth" in path else "mode"]
+    api.clock.advance(2 * 60)
+    problem(ada.get("/state"), 401, "not_logged_in")
+
+
 def test_a_token_works_for_thirty_days_until_it_is_revoked(api: Api, ada: httpx2.Client) -> None:
     made = ada.post("/auth/tokens", json=ADA | {"name": "laptop"})
     assert made.status_code == 201

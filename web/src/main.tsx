@@ -1,4 +1,4 @@
-/** Wiring: theme with its style nonce, cache, live events, router. */
+/** Wiring: theme with its style nonce, cache, presence, live events, router. */
 
 import '@fontsource-variable/inter/wght.css'
 import './mantine.css'
@@ -10,6 +10,7 @@ import { RouterProvider } from '@tanstack/react-router'
 import { setNonce } from 'get-nonce'
 import { StrictMode } from 'react'
 import { createRoot } from 'react-dom/client'
+import { watchPresence } from './api/presence'
 import { createClient } from './api/queries'
 import { createPages } from './router'
 import { theme, variables } from './theme'
@@ -18,6 +19,7 @@ import { theme, variables } from './theme'
 const nonce = document.querySelector<HTMLMetaElement>('meta[name="csp-nonce"]')?.content ?? ''
 setNonce(nonce)
 
+watchPresence()
 const client = createClient(() => pages.lost())
 const pages = createPages(client)
 

@@ -34,6 +34,7 @@ from aegis.storage.sessions import Credential
 
 SOURCE = "api"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+UNATTENDED = "aegis-unattended"  # the page's own word that nobody has touched it for a while
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,7 +130,7 @@ class Doorkeeper:
         if credential is None:
             return None
         with self._database.begin() as conn:
-            return sessions.holder(conn, credential, now=self._clock.now())
+            return sessions.holder(conn, credential, now=self._clock.now(), touch=_attended(request))
 
     def admit(self, request: Request, permission: Permission) -> Principal:
         """The principal, allowed in; raises `Unauthenticated` or `Denied`. A refused change leaves an audit entry."""
@@ -137,7 +138,7 @@ class Doorkeeper:
         if credential is None:
             raise Unauthenticated("not_logged_in", "nobody is logged in with this request.", hint="Log in first.")
         with self._database.begin() as conn:
-            who = sessions.holder(conn, credential, now=self._clock.now())
+            who = sessions.holder(conn, credential, now=self._clock.now(), touch=_attended(request))
             asked = None if who is None else self._ask(conn, who, permission, below_version(request.url.path))
         if who is None or asked is None:
             raise Unauthenticated("not_logged_in", "nobody is logged in with this request.", hint="Log in again.")
@@ -201,6 +202,14 @@ class Doorkeeper:
         }
         with self._database.begin() as conn:
             audit.append(conn, Entry("access:refused", self._clock.now(), who.name, who.name, data))
+
+
+def _attended(request: Request) -> bool:
+    """Whether it shows that somebody is there: what a page asks by itself must not keep a session open.
+
+    A stream is opened again without anybody's doing whenever the connection was lost.
+    """
+    return UNATTENDED not in request.headers and request.headers.get("accept") != "text/event-stream"
 
 
 def _denied(who: Principal, permission: Permission, decision: Decision) -> Denied:

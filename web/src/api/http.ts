@@ -1,6 +1,7 @@
 /** The API's client, typed by its own OpenAPI: same origin, JSON both ways, and a `Problem` for every other outcome. */
 
 import createClient from 'openapi-fetch'
+import { unattended } from './presence'
 import { Problem } from './problem'
 import type { paths } from './schema'
 
@@ -10,7 +11,10 @@ export const http = createClient<paths>({
   baseUrl: globalThis.location.origin,
   headers: { accept: 'application/json' },
   // The fetch of the moment of the call, not the one of the import.
-  fetch: (request) => fetch(request),
+  fetch: (request) => {
+    if (unattended()) request.headers.set('aegis-unattended', '1')
+    return fetch(request)
+  },
 })
 
 interface Outcome {
