@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +14,7 @@ from tests.integration.support_postgres import database, database_url
 
 from aegis.kit.errors import Invalid
 from aegis.policy.request import Request
-from aegis.storage import policies, policy_sets, safety
+from aegis.storage import policies, policy_apply, policy_sets, safety
 from aegis.storage.database import Connection, Database
 from aegis.storage.policy_set import PolicySet
 
@@ -98,3 +100,35 @@ def test_what_is_held_is_there_without_asking_the_database(conn: Connection) -> 
     serving = held.serving(conn)
     policies.save(conn, document("b", "DENY"), **WHO)
     assert held.held is serving
+
+
+def test_nobody_who_decides_while_sets_are_swapped_gets_an_answer_of_two(database: Database) -> None:
+    """Every policy of a set has its effect: an answer of a mixture would name some of each."""
+    held, names, done = PolicySet(), [f"p{number:03}" for number in range(200)], threading.Event()
+
+    def swap(effect: str) -> str:
+        with database.begin() as conn:
+            wanted = [document(name, effect) for name in names]
+            policy_apply.apply_set(conn, wanted, by="test", comment="", now=NOW)
+            return held.serving(conn).bundle.digest
+
+    def decide(_: int) -> set[tuple[str, str, int]]:
+        seen: set[tuple[str, str, int]] = set()
+        while not done.is_set():
+            assert held.held is not None
+            said = held.held.bundle.evaluate(ASKED)
+            seen.add((said.bundle, said.effect, len(said.policies)))
+        return seen
+
+    with database.begin() as conn:
+        safety.ensure(conn, mode="auto", now=NOW)
+    allowing = swap("ALLOW")
+    with ThreadPoolExecutor(3) as pool:
+        deciding = [pool.submit(decide, number) for number in range(3)]
+        try:
+            digests = {swap(effect) for effect in ("DENY", "ALLOW") * 3}
+        finally:
+            done.set()
+        seen = {one for future in deciding for one in future.result()}
+    (denying,) = digests - {allowing}
+    assert seen <= {(allowing, "allow", 200), (denying, "deny", 200)}

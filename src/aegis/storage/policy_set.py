@@ -7,9 +7,11 @@ cannot read: a set that does not compile raises, and `evaluate` turns that into 
 
 from __future__ import annotations
 
+import gc
+import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +25,9 @@ from aegis.storage import policies
 from aegis.storage.database import Connection
 from aegis.storage.policies import PolicyVersion
 
-YIELD_EVERY = 16  # documents; compiling many must not keep other threads waiting
+MANY = 20_000  # new objects; fewer are looked through before anybody notices
+TURN_SECONDS = 0.0005
+AT_ONCE = 16  # documents
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +59,9 @@ class PolicySet:
         if held is not None and held.stamp == policies.stamp(conn):
             return held
         with self._lock:
-            found = policies.in_force(conn)
-            if self._held is None or self._held.stamp != found.stamp:
-                self._held = Serving(self._compiled(found.versions), found.epoch, found.stamp)
-                self._digests = {one.policy_id: one.digest for one in found.versions}
+            if self._held is None or self._held.stamp != policies.stamp(conn):
+                with _beside_others():
+                    self._held = self._read_again(conn)
             return self._held
 
     def current(self, conn: Connection) -> Bundle:
@@ -74,6 +77,14 @@ class PolicySet:
             return refusal("engine_error", why, errors=(error.message,))
         return bundle.evaluate(request)
 
+    def _read_again(self, conn: Connection) -> Serving:
+        found = policies.in_force(conn)
+        serving = Serving(self._compiled(found.versions), found.epoch, found.stamp)
+        self._digests = {one.policy_id: one.digest for one in found.versions}
+        while found.versions:  # thousands of documents are given up a few at a time: that too makes others wait
+            del found.versions[-AT_ONCE:]
+        return serving
+
     def _compiled(self, versions: Sequence[PolicyVersion]) -> Bundle:
         """The bundle of these versions, or the one there is where only the epoch moved."""
         if self._held is not None and self._digests == {one.policy_id: one.digest for one in versions}:
@@ -83,9 +94,28 @@ class PolicySet:
     def _read(self, versions: Sequence[PolicyVersion]) -> Iterator[dict[str, Any]]:
         """Validated here too: a newer release may have saved what this one would only half understand."""
         read = set(self._digests.values())
-        for index, one in enumerate(versions):
-            if index % YIELD_EVERY == 0:
-                time.sleep(0)  # gives way to whoever wants to decide
+        for one in versions:
             if one.digest not in read:
                 validate(one.document)
             yield one.document
+
+
+@contextmanager
+def _beside_others() -> Iterator[None]:
+    """Thousands of policies take a second, in which nobody who decides may wait for more than a few milliseconds.
+
+    So threads take turns more often, and nothing is collected: that would look at every new object again and again
+    while all wait. A bundle lives until the next one replaces it: where many objects are new, they are set aside from
+    all later collections.
+    """
+    interval, collecting = sys.getswitchinterval(), gc.isenabled()
+    sys.setswitchinterval(min(interval, TURN_SECONDS))
+    gc.disable()
+    try:
+        yield
+        if gc.get_count()[0] > MANY:
+            gc.freeze()
+    finally:
+        sys.setswitchinterval(interval)
+        if collecting:
+            gc.enable()
