@@ -228,9 +228,11 @@ class Limit(Model):
 
 
 class ApprovalNeeds(Model):
+    """Each default is a value, not "whatever is usual": only values can be compared when several approvals add up."""
+
     from_roles: list[Name] = Field(default=["approver"], min_length=1, max_length=64)
     count: int = Field(default=1, ge=1, le=10)
-    within: Duration | None = None
+    within: Duration = "30m"
 
 
 class RequireApproval(Model):

@@ -29,8 +29,9 @@ Where the description of the format leaves room, it reads it so:
     (`noun:verb`) only through such a pattern.
 12. A deny names the DENYs that applied, an allow the ALLOWs. Every policy that applies to role, action and resource is
     evaluated, also after a DENY; those that could not be are in `errors`, shadow ones too: they are recorded as well.
-13. Of several approvals the strictest: the most people, the shortest time, from roles that all of them accept; of
-     several verifications the shortest time; each channel is notified; required as soon as one says so.
+13. Of several approvals the strictest: the most people, the shortest time (30 minutes where none is written), from
+    roles that all of them accept; of several verifications the shortest time written; each channel is notified;
+    required as soon as one says so.
 14. Limits of one type and scope (as a set) bound the same thing. One that another makes certain (as few or fewer in as
     long or longer) says nothing and is left out; all others hold together.
 """
@@ -340,7 +341,8 @@ def strictest(type_: str, asked: Sequence[Document]) -> dict[str, Any]:
     details = [one.get("with", {}) for one in asked]
     found: dict[str, Any] = {"required": required(asked)}
     if type_ in ("require_approval", "verify"):
-        times = [seconds(one["within"]) for one in details if one.get("within") is not None]
+        usual = "30m" if type_ == "require_approval" else None
+        times = [seconds(within) for one in details if (within := one.get("within", usual)) is not None]
         found["within"] = min(times) if times else None
     if type_ == "require_approval":
         found["count"] = max(one.get("count", 1) for one in details)

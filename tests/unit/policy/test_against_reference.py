@@ -20,6 +20,7 @@ from tests.unit.policy.reference import (
     Ask,
     Document,
     compare,
+    concerns,
     condition_holds,
     decide,
     glob_matches,
@@ -258,6 +259,32 @@ def test_patterns_overlap_and_cover_as_the_resources_they_name_do(one: str, othe
 @given(allows())
 def test_what_all_allows_ask_for_adds_up_to_the_strictest(documents: list[Document]) -> None:
     assert verdict_of(answer(documents, PLAIN)) == decide(documents, PLAIN)
+
+
+PATTERNS = (
+    "*",
+    "*/*",
+    "api",
+    "api/*",
+    "api/policies",
+    "api/*/ca*",
+    "ap*/*",
+    "a*",
+    "*/policies/*",
+    "deployment/*",
+    "pod/*",
+)
+PATTERNS_OF_NAMES = ("deployment", "deployment/prod/cart", "deployment/pro*/*", "deployment/*/cart", "*/prod/cart-*")
+
+
+@pytest.mark.parametrize("action", ["*", "policies:read", "restart_pod"])
+def test_what_an_action_and_a_pattern_cover_is_what_the_reference_says(action: str) -> None:
+    for pattern in (*PATTERNS, *PATTERNS_OF_NAMES):
+        document = {**ALWAYS, "actions": [action], "resources": [pattern]}
+        bundle = compile_bundle([document])
+        for resource, asked in product(RESOURCES, ("restart_pod", "scale_deployment", "policies:read", "*", "")):
+            ask = replace(PLAIN, resource=resource, action=asked)
+            assert truth_of(bundle.evaluate(request_of(ask))) is concerns(document, ask), (pattern, resource, asked)
 
 
 @pytest.mark.parametrize("part", ["resource.kind", "resource.namespace", "resource.name"])
