@@ -31,7 +31,7 @@ test: $(VENV)/.dev src/aegis/api/static/index.html ## Check style, types and imp
 
 bench: $(VENV)/.bench ## Run the quick benchmarks; each prints a table
 	@failed=0; for file in $(filter-out benchmarks/vus.py,$(wildcard benchmarks/*.py)); do \
-	  echo "== $$file"; $(BIN)/python $$file --quick || failed=1; \
+	  echo "== $$file"; PYTHONPATH=. $(BIN)/python $$file --quick || failed=1; \
 	done; exit $$failed
 
 fmt: $(VENV)/.dev ## Format and fix what can be fixed
