@@ -78,8 +78,10 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 	@$(BIN)/pip install $(PIP_FLAGS) --require-hashes --no-deps -r requirements/dev.txt
 	@touch $@
 
+# vakt installs its own tests as a package named `tests`, which would hide ours.
 $(VENV)/.bench: requirements/bench.txt $(VENV)/.dev
 	@$(BIN)/pip install $(PIP_FLAGS) --require-hashes --no-deps -r requirements/bench.txt
+	@rm -rf $(VENV)/lib/python3.*/site-packages/tests
 	@touch $@
 
 .venv-%/.dev: requirements/dev.txt pyproject.toml
