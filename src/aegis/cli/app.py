@@ -59,6 +59,7 @@ COMMANDS = (
     Lazy("stop", "loop", "The kill switch: no new effect within two seconds.", LOOP),
     Lazy("resume", "loop", "Take the kill switch back.", LOOP),
     Lazy("mode", "loop", "Change how far Aegis may go by itself.", LOOP),
+    Lazy("policy", "policy", "Who may do what: policies, their tests, and what a change of them would change.", LOOP),
     Lazy("audit", "audit", "Read, export and check the record.", RECORD),
     Lazy("keys", "keys", "Make the keys that processes sign with, and check them.", RECORD),
     Lazy("sandbox", "sandbox", "The simulated cluster: run it, break it, look at it.", TRY),
