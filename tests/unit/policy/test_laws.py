@@ -45,6 +45,7 @@ def assert_as_strict(loose: Verdict, strict: Verdict) -> None:
             assert all(has[channel] >= required for channel, required in wanted.items())
             continue
         assert has["required"] >= wanted["required"]
+        # A verification that names no time has the controller's, which no written one lengthens.
         assert wanted.get("within") is None or has["within"] <= wanted["within"]
         assert has.get("count", 0) >= wanted.get("count", 0)
         assert set(has.get("roles", ())) <= set(wanted.get("roles", ()))
