@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.policy.reference import Ask, Document, Verdict, implies
-from tests.unit.policy.strategies import ALWAYS, ZONES, bundles, policies, requests
-from tests.unit.policy.support_engine import FEW, answer, bytes_of, request_of, verdict_of
+from tests.unit.policy.strategies import ALWAYS, ZONES, allows, bundles, policies, requests
+from tests.unit.policy.support_engine import FEW, PLAIN, answer, bytes_of, request_of, verdict_of
 
 from aegis.policy.compile import compile_bundle
 from aegis.policy.request import from_facts
@@ -34,6 +34,14 @@ def test_one_more_allow_never_loosens_what_was_allowed(
         loose, strict = before.evaluate(request_of(ask)), after.evaluate(request_of(ask))
         assert (loose.effect, strict.effect) == ("allow", "allow")
         assert_as_strict(verdict_of(loose), verdict_of(strict))
+
+
+@FEW
+@given(allows())
+def test_all_allows_together_ask_for_no_less_than_any_one_of_them(documents: list[Document]) -> None:
+    together = verdict_of(answer(documents, PLAIN))
+    for one in documents:
+        assert_as_strict(verdict_of(answer([one], PLAIN)), together)
 
 
 def assert_as_strict(loose: Verdict, strict: Verdict) -> None:
