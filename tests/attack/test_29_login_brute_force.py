@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import select
+import socket
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from http.client import HTTPResponse
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
 from tests.integration.support_api import PASSWORD, TOKEN, Api, api, problem
 
 from aegis.api.auth import Login
+from aegis.api.deps import V1
+from aegis.api.hashing import AT_ONCE, WAITING
 from aegis.storage import attempts
 from aegis.storage.attempts import PER_ACCOUNT, PER_ADDRESS, Attempt, network_of
 
@@ -46,6 +55,35 @@ def test_a_hundred_guesses_at_once_are_ten_guesses(victim: Api) -> None:
     assert victim.audit_kinds(f"account:{ADA['email']}") == ["login:limited"]  # once, not ninety times
     victim.clock.advance(15 * 60)
     assert victim.client().post("/auth/login", json=ADA).is_success
+
+
+@contextmanager
+def flood(victim: Api, size: int) -> Iterator[list[socket.socket]]:
+    """So many logins sent at once; the first ones stand still for as long as attempts cannot be counted."""
+    body = json.dumps(ADA).encode()
+    head = f"POST {V1}/auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    with ExitStack() as stack:
+        conn = stack.enter_context(victim.database.begin())
+        conn.exec_driver_sql("LOCK TABLE login_attempts IN ACCESS EXCLUSIVE MODE")
+        address = ("127.0.0.1", int(urlsplit(victim.url).port or 0))
+        sockets = [stack.enter_context(socket.create_connection(address)) for _ in range(size)]
+        for one in sockets:
+            one.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        yield sockets
+
+
+def test_a_flood_of_logins_does_not_hold_up_the_kill_switch(victim: Api) -> None:
+    hand = victim.as_("operator")
+    with flood(victim, 20):
+        assert hand.post("/safety/stop", json={"reason": "a flood"}, timeout=3).json()["stopped"]
+
+
+def test_logins_beyond_the_queue_are_refused_at_once(victim: Api) -> None:
+    with flood(victim, AT_ONCE + WAITING + 5) as sockets:
+        [first, *_], _, _ = select.select(sockets, [], [], 10)
+        answer = HTTPResponse(first)
+        answer.begin()
+        assert (answer.status, json.load(answer)["code"]) == (429, "logins_busy")
 
 
 def test_many_addresses_share_the_accounts_limit_and_one_subscriber_is_one_address(victim: Api) -> None:

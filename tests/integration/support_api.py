@@ -176,7 +176,13 @@ class Api:
 
 @contextmanager
 def running_api(
-    server: EmbeddedPostgres, directory: Path, *, static: Path | None = None, vkey: str = VKEY, public_url: str = ""
+    server: EmbeddedPostgres,
+    directory: Path,
+    *,
+    static: Path | None = None,
+    vkey: str = VKEY,
+    public_url: str = "",
+    bootstrap_token_file: Path | None = None,
 ) -> Iterator[Api]:
     token_file = directory / "bootstrap-token"
     token_file.write_text(TOKEN + "\n")
@@ -190,7 +196,7 @@ def running_api(
             ids=Ids(clock),
             engine_url="http://127.0.0.1:9",
             audit_vkey=vkey,
-            bootstrap_token_file=token_file,
+            bootstrap_token_file=bootstrap_token_file or token_file,
             public_url=public_url,
             static=static or directory / "static",
         )

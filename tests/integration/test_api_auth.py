@@ -88,6 +88,14 @@ def test_two_first_admins_at_once_are_one(api: Api) -> None:
         assert len(users.all_of_them(conn)) == 1
 
 
+def test_a_token_of_the_first_admin_that_cannot_be_looked_for_is_a_problem_and_no_crash(
+    postgres: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    nowhere = tmp_path / ("x" * 300)  # what fails like a directory that nobody may look into, to whoever may do all
+    with running_api(postgres, tmp_path, bootstrap_token_file=nowhere) as api:
+        problem(api.client().post("/auth/bootstrap", json=ADA | {"token": TOKEN}), 503, "bootstrap_unreadable")
+
+
 def test_a_login_opens_a_session_in_a_cookie_that_scripts_cannot_read(api: Api, ada: httpx2.Client) -> None:
     answer = ada.post("/auth/login", json=ADA)
     assert answer.json() == {"email": NAME, "roles": list(ROLES)}

@@ -6,8 +6,9 @@ disabled account and a wrong password are one and the same, and take the same ti
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +30,7 @@ from aegis.kit.errors import AegisError, Conflict, Denied, Invalid, Unauthentica
 from aegis.kit.settings import read_secret
 from aegis.storage import attempts, audit, sessions, users
 from aegis.storage.attempts import Attempt
-from aegis.storage.sessions import Credential
+from aegis.storage.users import User
 
 log = structlog.get_logger()
 
@@ -80,6 +81,14 @@ class Token(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
+class _Opened:
+    """A new session's id, which only its browser keeps, and the roles of whoever it is."""
+
+    session: str = field(repr=False)
+    roles: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class _Door:
     """Checks secrets for one API, with everything counted and on record."""
 
@@ -113,7 +122,7 @@ class _Door:
             if users.anybody(conn):
                 raise Conflict("bootstrap_done", "the first admin exists already.", hint="Log in instead.")
         path = self.deps.bootstrap_token_file
-        if path is None or not path.exists():
+        if path is None or not _there(path):
             hint = "Name a file with AEGIS_BOOTSTRAP_TOKEN_FILE."
             raise Denied("bootstrap_closed", "this Aegis has no token for a first admin.", hint=hint)
         if not credentials.same(token, _first_admin_token(path)):
@@ -121,10 +130,53 @@ class _Door:
             hint = "`aegis up` prints it when it starts."
             raise Denied("bad_bootstrap_token", "this is not the first admin's token.", field="/token", hint=hint)
 
+    def first_admin(self, request: Request, body: Bootstrap) -> User:
+        attempt = self.count(body.email, request)
+        self.check_bootstrap(body.token, attempt)
+        refuse_weak(body.password, body.email)
+        hashed = self.deps.passwords.hash(body.password)
+        with self.deps.database.begin() as conn:
+            now = self.deps.clock.now()
+            made = users.create_first(conn, email=body.email, password_hash=hashed, roles=ROLES, now=now)
+            attempts.give_back(conn, attempt)
+        return made
+
+    def open_session(self, request: Request, body: Login) -> _Opened:
+        """A new session id each time; the session of before ends."""
+        attempt = self.count(body.email, request)
+        self.check(body, attempt)
+        session = credentials.new_session_id()
+        before = doorkeeper_of(request).credential(request)
+        with self.deps.database.begin() as conn:
+            now = self.deps.clock.now()
+            if before is not None and before.kind == "session":
+                sessions.end(conn, before, now=now)
+            sessions.open_session(conn, body.email, credentials.digest(session), now=now)
+            attempts.give_back(conn, attempt)
+            return _Opened(session, users.roles_of(conn, body.email))
+
+    def make_token(self, request: Request, body: NewToken) -> Token:
+        attempt = self.count(body.email, request)
+        self.check(body, attempt)
+        token = credentials.new_token()
+        with self.deps.database.begin() as conn:
+            now = self.deps.clock.now()
+            expires_at = sessions.make_token(conn, body.email, credentials.digest(token), name=body.name, now=now)
+            attempts.give_back(conn, attempt)
+        return Token(token=token, expires_at=expires_at)
+
     def refuse(self, kind: str, email: str, attempt: Attempt) -> None:
         data = {"address": attempts.network_of(attempt.address)}
         with self.deps.database.begin() as conn:
             audit.append(conn, Entry(kind, self.deps.clock.now(), "aegis", email, data))
+
+
+def _there(path: Path) -> bool:
+    """Whether there is a file; where nobody lets us look there may be one, and reading it says what is wrong."""
+    try:
+        return path.exists()
+    except OSError:
+        return True
 
 
 def _first_admin_token(path: Path) -> str:
@@ -151,41 +203,25 @@ def add_routes(app: FastAPI, deps: Deps) -> None:
         return AuthState(first_admin_needed=False, user=me)
 
     @app.post(f"{V1}/auth/bootstrap", status_code=201, dependencies=[public()])
-    def bootstrap(request: Request, body: Bootstrap) -> Person:
+    async def bootstrap(request: Request, body: Bootstrap) -> Person:
         """Make the first admin, who has every role, with the one-time token of this installation."""
-        attempt = door.count(body.email, request)
-        door.check_bootstrap(body.token, attempt)
-        refuse_weak(body.password, body.email)
-        hashed = deps.passwords.hash(body.password)
-        with deps.database.begin() as conn:
-            now = deps.clock.now()
-            made = users.create_first(conn, email=body.email, password_hash=hashed, roles=ROLES, now=now)
-            attempts.give_back(conn, attempt)
+        made = await deps.hashing.run(partial(door.first_admin, request, body))
         return Person(email=made.email, roles=_ordered(made.roles))
 
     @app.post(f"{V1}/auth/login", dependencies=[public()])
-    def login(request: Request, response: Response, body: Login) -> Person:
+    async def login(request: Request, response: Response, body: Login) -> Person:
         """Open a browser session: a new id each time, in a cookie that scripts cannot read."""
-        attempt = door.count(body.email, request)
-        door.check(body, attempt)
-        doorkeeper, session = doorkeeper_of(request), credentials.new_session_id()
-        before = doorkeeper.credential(request)
-        with deps.database.begin() as conn:
-            now = deps.clock.now()
-            if before is not None and before.kind == "session":
-                sessions.end(conn, before, now=now)
-            sessions.open_session(conn, body.email, credentials.digest(session), now=now)
-            attempts.give_back(conn, attempt)
-            roles = users.roles_of(conn, body.email)
+        opened = await deps.hashing.run(partial(door.open_session, request, body))
+        doorkeeper = doorkeeper_of(request)
         response.set_cookie(
             doorkeeper.cookie_name(request),
-            session,
+            opened.session,
             path="/",
             secure=doorkeeper.secure(request),
             httponly=True,
             samesite="strict",
         )
-        return Person(email=body.email, roles=_ordered(roles))
+        return Person(email=body.email, roles=_ordered(opened.roles))
 
     @app.post(f"{V1}/auth/logout", status_code=204, dependencies=[public()])
     def logout(request: Request, response: Response) -> None:
@@ -199,17 +235,9 @@ def add_routes(app: FastAPI, deps: Deps) -> None:
         response.delete_cookie(name, path="/", secure=secure, httponly=True, samesite="strict")
 
     @app.post(f"{V1}/auth/tokens", status_code=201, dependencies=[public()])
-    def make_token(request: Request, body: NewToken) -> Token:
+    async def make_token(request: Request, body: NewToken) -> Token:
         """An access token for the command line or an integration, valid for 30 days."""
-        attempt = door.count(body.email, request)
-        door.check(body, attempt)
-        token = credentials.new_token()
-        hidden = Credential("token", credentials.digest(token))
-        with deps.database.begin() as conn:
-            now = deps.clock.now()
-            expires_at = sessions.make_token(conn, body.email, hidden.digest, name=body.name, now=now)
-            attempts.give_back(conn, attempt)
-        return Token(token=token, expires_at=expires_at)
+        return await deps.hashing.run(partial(door.make_token, request, body))
 
 
 def _ordered(roles: frozenset[str]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from aegis.api.hashing import Hashing
 from aegis.api.peer import Networks
 from aegis.identity.passwords import Passwords
 from aegis.kit.clock import Clock
@@ -35,5 +36,6 @@ class Deps:
     sandbox: bool = False
     static: Path = STATIC
     passwords: Passwords = field(default_factory=Passwords)
+    hashing: Hashing = field(default_factory=Hashing)
     policies: PolicySet = field(default_factory=PolicySet)
     policy_directory: Path | None = None

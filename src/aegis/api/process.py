@@ -13,6 +13,7 @@ import structlog
 
 from aegis.api.app import CONNECTIONS, create_app
 from aegis.api.deps import Deps
+from aegis.api.hashing import AT_ONCE
 from aegis.api.peer import networks
 from aegis.api.settings import ApiSettings
 from aegis.kit.clock import SystemClock
@@ -33,7 +34,7 @@ def run(settings: ApiSettings) -> None:
     vkey = read_vkey(settings.audit_public_key_file)
     listener = bind(settings.host, settings.port)
     url = settings.database()
-    database = Database(url, pool_size=CONNECTIONS, application="aegis-api")
+    database = Database(url, pool_size=CONNECTIONS + AT_ONCE, application="aegis-api")
     with database.begin():  # says in one sentence when there is none
         pass
     upgrade(url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 
 from fastapi import FastAPI
@@ -61,14 +62,9 @@ def add_routes(app: FastAPI, deps: Deps) -> None:
             return UserList(items=[_answer(user) for user in users.all_of_them(conn)])
 
     @app.post(f"{V1}/users", status_code=201, dependencies=[needs("users:write")])
-    def create(who: Who, body: NewUser) -> UserAnswer:
+    async def create(who: Who, body: NewUser) -> UserAnswer:
         """A new person with a first password, told to them outside of Aegis."""
-        refuse_weak(body.password, body.email)
-        hashed = deps.passwords.hash(body.password)
-        with deps.database.begin() as conn:
-            now = deps.clock.now()
-            made = users.create(conn, email=body.email, password_hash=hashed, roles=body.roles, by=who.name, now=now)
-        return _answer(made)
+        return await deps.hashing.run(partial(_create, deps, body, by=who.name))
 
     @app.put(f"{V1}/users/{{email}}/roles", dependencies=[needs("users:write")])
     def set_roles(who: Who, email: str, body: NewRoles) -> UserAnswer:
@@ -83,6 +79,15 @@ def add_routes(app: FastAPI, deps: Deps) -> None:
         with deps.database.begin() as conn:
             now = deps.clock.now()
             return _answer(users.set_disabled(conn, _known(email), disabled=body.disabled, by=who.name, now=now))
+
+
+def _create(deps: Deps, body: NewUser, *, by: str) -> UserAnswer:
+    refuse_weak(body.password, body.email)
+    hashed = deps.passwords.hash(body.password)
+    with deps.database.begin() as conn:
+        now = deps.clock.now()
+        made = users.create(conn, email=body.email, password_hash=hashed, roles=body.roles, by=by, now=now)
+    return _answer(made)
 
 
 def _known(email: str) -> str:

@@ -1,17 +1,14 @@
 """Passwords: which are accepted, how they are hashed, and checking one in the same time for known and unknown people.
 
-argon2id with the OWASP minimum (m=19 MiB, t=2, p=1) or more; at most a few hashes run at once, so that a flood of
-logins costs the machine a bounded amount of memory. A password never leaves this module, in no message and no log.
+argon2id with the OWASP minimum (m=19 MiB, t=2, p=1) or more; how many hashes run at once, and so how much memory a
+flood of logins takes, is bounded by `api.hashing`. A password never leaves this module, in no message and no log.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
-import threading
 import unicodedata
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -19,13 +16,11 @@ from importlib.resources import files
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
-from aegis.kit.errors import Invalid, RateLimited
+from aegis.kit.errors import Invalid
 
 MIN_LENGTH, MAX_LENGTH = 12, 128
 MIN_DIFFERENT = 5
 MEMORY_KIB, ROUNDS, LANES = 19_456, 2, 1
-AT_ONCE = 3
-WAIT_SECONDS = 5.0
 _RUNS = ("abcdefghijklmnopqrstuvwxyz", "01234567890123456789", "qwertyuiop", "asdfghjkl", "zxcvbnm", "1qaz2wsx3edc4rfv")
 _LEET = str.maketrans("4301$5@7", "aeoissat")
 
@@ -39,33 +34,20 @@ class Checked:
 
 
 class Passwords:
-    """Hashes and checks; one per process, because the cap on parallel hashes is its own."""
+    """Hashes and checks, on the thread that asks."""
 
-    def __init__(self, *, at_once: int = AT_ONCE, wait_seconds: float = WAIT_SECONDS) -> None:
+    def __init__(self) -> None:
         self._hasher = PasswordHash((Argon2Hasher(time_cost=ROUNDS, memory_cost=MEMORY_KIB, parallelism=LANES),))
-        self._turns = threading.BoundedSemaphore(at_once)
-        self._wait_seconds = wait_seconds
         self._nobody = self._hasher.hash("the password of nobody")
 
     def hash(self, password: str) -> str:
-        """The stored form of an accepted password; raises `RateLimited` when too many hash at once."""
-        with self._turn():
-            return self._hasher.hash(_one_form(password))
+        """The stored form of an accepted password."""
+        return self._hasher.hash(_one_form(password))
 
     def check(self, password: str, stored: str | None) -> Checked:
         """Whether it is the one; `stored` None (nobody by that name) takes as long and is never right."""
-        with self._turn():
-            right, rehashed = self._hasher.verify_and_update(_one_form(password), stored or self._nobody)
+        right, rehashed = self._hasher.verify_and_update(_one_form(password), stored or self._nobody)
         return Checked(right, rehashed) if stored is not None else Checked(right=False)
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        if not self._turns.acquire(timeout=self._wait_seconds):
-            raise RateLimited("logins_busy", "too many people log in at this moment.", hint="Try again in a moment.")
-        try:
-            yield
-        finally:
-            self._turns.release()
 
 
 def refuse_weak(password: str, email: str) -> None:

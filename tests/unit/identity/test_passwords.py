@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 from argon2 import PasswordHasher
 
 from aegis.identity.passwords import LANES, MAX_LENGTH, MEMORY_KIB, MIN_LENGTH, ROUNDS, Passwords, refuse_weak
-from aegis.kit.errors import Invalid, RateLimited
+from aegis.kit.errors import Invalid
 
 GOOD = "kettle river moss"
 
@@ -44,28 +42,6 @@ def test_a_hash_of_older_settings_is_made_anew(passwords: Passwords) -> None:
     assert checked.right
     assert checked.rehashed is not None
     assert passwords.check(GOOD, checked.rehashed).rehashed is None
-
-
-def test_more_hashes_at_once_than_allowed_wait_and_then_are_refused() -> None:
-    few = Passwords(at_once=1, wait_seconds=0.01)
-    inside, go_on = threading.Event(), threading.Event()
-
-    def occupy() -> None:
-        with few._turn():
-            inside.set()
-            go_on.wait(10)
-
-    holder = threading.Thread(target=occupy)
-    holder.start()
-    inside.wait(10)
-    try:
-        with pytest.raises(RateLimited) as refused:
-            few.hash(GOOD)
-    finally:
-        go_on.set()
-        holder.join()
-    assert refused.value.code == "logins_busy"
-    assert few.hash(GOOD)
 
 
 @pytest.mark.parametrize("length", [0, 1, MIN_LENGTH - 1, MAX_LENGTH + 1])

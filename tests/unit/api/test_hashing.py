@@ -1,0 +1,33 @@
+"""Hashing has threads and a queue of its own; whoever does not fit in is told so at once."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from aegis.api.hashing import Hashing
+from aegis.kit.errors import RateLimited
+
+
+def test_more_at_once_than_threads_wait_and_more_than_the_queue_are_refused() -> None:
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    def work() -> bool:
+        begun.release()
+        return go_on.wait(10)
+
+    async def story() -> list[bool]:
+        hashing = Hashing(at_once=2, waiting=1)
+        running = [asyncio.create_task(hashing.run(work)) for _ in range(3)]
+        for _ in range(2):
+            assert await asyncio.to_thread(begun.acquire, timeout=10)
+        assert not begun.acquire(blocking=False)
+        with pytest.raises(RateLimited) as refused:
+            await hashing.run(work)
+        assert refused.value.code == "logins_busy"
+        go_on.set()
+        return await asyncio.gather(*running)
+
+    assert asyncio.run(story()) == [True] * 3
