@@ -10,7 +10,7 @@ from tests.unit.cli.support_policy import YAML, aegis, case, policy, risky, writ
 
 from aegis.cli.policy.positions import line_of
 from aegis.cli.policy.sources import read
-from aegis.cli.policy.wording import as_yaml
+from aegis.cli.policy.wording import as_yaml, changed_lines
 from aegis.policy import starter
 from aegis.policy.documents import validate
 from aegis.policy.yaml_text import document_of
@@ -121,7 +121,7 @@ def test_text_that_is_no_document_has_no_lines() -> None:
 
 @pytest.mark.parametrize("document", starter.documents(), ids=lambda one: one["id"])
 def test_a_document_written_as_yaml_is_read_back_as_the_same(document: dict[str, Any]) -> None:
-    assert document_of(as_yaml(document)) == document
+    assert document_of(as_yaml(validate(document))) == document
 
 
 def test_words_that_yaml_readers_disagree_about_are_written_so_that_they_do_not() -> None:
@@ -143,5 +143,13 @@ def test_words_that_yaml_readers_disagree_about_are_written_so_that_they_do_not(
         "a: b",
     ]
     labels = {f"l{number}": text for number, text in enumerate(texts)}
-    document = policy("words", labels=labels)
+    document = validate(policy("words", labels=labels))
     assert validate(document_of(as_yaml(document))).labels == labels
+
+
+def test_the_order_of_fields_makes_no_difference() -> None:
+    document = policy("a", labels={"b": "1", "a": "2"}, tests=[case("ALLOW")])
+    turned = {name: document[name] for name in reversed(document)} | {"labels": {"a": "2", "b": "1"}}
+    assert changed_lines(validate(document), validate(turned)) == []
+    shut = changed_lines(validate(document), validate(turned | {"effect": "DENY"}))
+    assert [line for line in shut if line[0] != " "] == ["-effect: ALLOW", "+effect: DENY"]

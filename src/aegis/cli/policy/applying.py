@@ -21,7 +21,7 @@ from aegis.cli.policy import differing
 from aegis.cli.policy.complaints import Complaint, Unreadable
 from aegis.cli.policy.moments import now
 from aegis.cli.policy.output import Json, console, count, listed, say
-from aegis.cli.policy.served import in_force, standings
+from aegis.cli.policy.served import in_force, parsed, standings
 from aegis.cli.policy.sources import Sources, read
 from aegis.cli.policy.testing import MoreActions, MoreRoles, Paths, judge, show_findings, show_results, tested
 from aegis.cli.policy.wording import changed_lines, lines
@@ -163,9 +163,8 @@ def _change(out: Console, plan: Plan, change: Mapping[str, Any]) -> None:
         for line in lines(written):
             say(out, line, indent=4)
         return
-    for line in changed_lines(old["document"], written.document()):
-        if not line.startswith("@@"):
-            say(out, line, {"+": "green", "-": "red"}.get(line[:1], "dim"), indent=4)
+    for line in changed_lines(parsed(old), written):
+        say(out, line, {"+": "green", "-": "red"}.get(line[:1], "dim"), indent=4)
 
 
 def _tally(changes: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -76,7 +76,7 @@ def _save(items: list[dict[str, Any]], directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         for item in items:
             policy = parsed(item)  # its id is a file name only when it is an id
-            (directory / f"{policy.id}.yaml").write_text(as_yaml(item["document"]), encoding="utf-8")
+            (directory / f"{policy.id}.yaml").write_text(as_yaml(policy), encoding="utf-8")
     except OSError as error:
         hint = "Name a directory that can be written to."
         raise Invalid("output_unwritable", f"{directory} cannot be written to ({error.strerror})", hint=hint) from None
@@ -96,7 +96,7 @@ def show(
     if as_json:
         print_json(found | {"versions": history["items"]})
     elif as_document:
-        sys.stdout.write(as_yaml(found["document"]))
+        sys.stdout.write(as_yaml(parsed(found)))
     else:
         _in_words(console(), found, history)
 

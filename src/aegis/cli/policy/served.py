@@ -36,7 +36,8 @@ def parsed(item: dict[str, Any]) -> Policy:
     try:
         return validate(item["document"])
     except Invalid as error:
-        message = f"the server's policy {item['id']} is of a format that is not known here: {error.message}"
+        name = item.get("id") or item["policy_id"]
+        message = f"the server's policy {name} is of a format that is not known here: {error.message}"
         raise Invalid(error.code, message, field=error.field, hint="Use the `aegis` of the server's version.") from None
 
 

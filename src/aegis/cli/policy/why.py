@@ -20,6 +20,7 @@ from aegis.cli.policy.wording import changed_lines
 from aegis.cli.terminal import print_json
 from aegis.policy.compile import compile_bundle
 from aegis.policy.decision import Decision
+from aegis.policy.documents import validate
 from aegis.policy.evaluate import Bundle
 from aegis.policy.why_not import Proposal
 from aegis.policy.why_not import why_not as propose
@@ -108,6 +109,5 @@ def _proposal(out: Console, bundle: Bundle, proposal: Proposal) -> None:
     say(out, f"{kind}: {proposal.sentence}", EFFECT_STYLE[proposal.effect], indent=2)
     edit = proposal.edit
     if edit is not None and edit.document is not None:
-        for line in changed_lines(bundle.policies[edit.policy].document(), edit.document):
-            if not line.startswith("@@"):
-                say(out, line, "dim", indent=6)
+        for line in changed_lines(bundle.policies[edit.policy], validate(edit.document)):
+            say(out, line, "dim", indent=6)

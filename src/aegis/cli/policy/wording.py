@@ -67,13 +67,24 @@ def _text(writer: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Writer.add_representer(str, _text)
 
 
-def as_yaml(document: dict[str, Any]) -> str:
-    """The document as a file that `apply` takes."""
+def as_yaml(policy: Policy) -> str:
+    """The document as a file that `apply` takes, in the order of the format: a database keeps none."""
+    document = policy.document()
+    for free in [document, *document.get("tests", ())]:
+        free |= {name: _in_order(free[name]) for name in ("labels", "request") if name in free}
     written: str = yaml.dump(document, Dumper=_Writer, sort_keys=False, allow_unicode=True, width=4096)
     return written
 
 
-def changed_lines(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+def _in_order(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _in_order(value[name]) for name in sorted(value)}
+    return [_in_order(item) for item in value] if isinstance(value, list) else value
+
+
+def changed_lines(before: Policy, after: Policy) -> list[str]:
     """The lines of YAML that differ, with what is around them, each beginning with +, - or a space."""
     old, new = as_yaml(before).splitlines(), as_yaml(after).splitlines()
-    return [line for line in unified_diff(old, new, lineterm="", n=CONTEXT) if not line.startswith(("---", "+++"))]
+    return [
+        line for line in unified_diff(old, new, lineterm="", n=CONTEXT) if not line.startswith(("---", "+++", "@@"))
+    ]
