@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +93,14 @@ def test_findings_as_json_name_their_file(tmp_path: Path) -> None:
     said = aegis("check", tmp_path, "--json")
     assert said.code == 1
     assert {(one["file"], one["severity"]) for one in said.json()["findings"]} == {(str(file), "error")}
+
+
+def test_the_document_that_is_explained_says_what_its_tests_say(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "policy.md").read_text(encoding="utf-8")
+    explained, beside = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    write(tmp_path / "explained.yaml", explained)
+    write(tmp_path / "all.test.yaml", beside)
+    said = aegis("test", tmp_path)
+    assert said.code == 0, said.out + said.err
+    assert "3 tests in 2 files: all passed." in said.out
+    assert aegis("check", tmp_path).code == 0
