@@ -10,6 +10,7 @@ time, forward. What is asked for (action, resource), who asks and what is there 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
@@ -21,7 +22,7 @@ from aegis.policy.claims import Leaf, leaves
 from aegis.policy.comparing import MISSING, same
 from aegis.policy.documents import Attr, Change, Policy, Window
 from aegis.policy.domains import kind_of
-from aegis.policy.facts import CHANGEABLE, value_at, with_value
+from aegis.policy.facts import settable, value_at, with_value
 from aegis.policy.request import Request
 from aegis.policy.satisfiable import truth_of
 
@@ -30,6 +31,7 @@ MOST_TRIES = 40_000
 MOST_GROUPS = 100
 FEW_VALUES = 4
 MOST_LOOKS = 100_000  # at a value through a condition, when sorting values by what they change
+_ROLE = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?", re.ASCII)
 Flips = Callable[[Request], bool]
 
 
@@ -115,7 +117,7 @@ class Search:
         read = [leaf for policy in policies for leaf, _ in leaves(policy.conditions)]
         knobs: dict[tuple[str, str], list[Move]] = {}
         for path, listed in values(read, self.request).items():
-            if path.startswith(tuple(f"{root}." for root in CHANGEABLE)) and not _is_state(path):
+            if settable(path) and not _is_state(path):
                 knobs["fact", path] = self._other_values(path, listed, read)
         for role in sorted(_roles(policies, read)):
             has = role in self.request.roles
@@ -176,8 +178,9 @@ def _is_state(path: str) -> bool:
 
 def _roles(policies: Sequence[Policy], read: Sequence[Leaf]) -> set[str]:
     named = {role for policy in policies for role in policy.principals.roles if role != "*"}
-    asked = {leaf.value for leaf in read if isinstance(leaf, Attr) and leaf.attr == "principal.roles"}
-    return named | {role for role in asked if isinstance(role, str) and role}
+    conditions = [leaf for leaf in read if isinstance(leaf, Attr) and leaf.attr == "principal.roles"]
+    asked = {leaf.value for leaf in conditions if leaf.op == "contains" and isinstance(leaf.value, str)}
+    return named | {role for role in asked if _ROLE.fullmatch(role)}
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -12,7 +12,13 @@ from typing import Any
 from aegis.policy.comparing import MISSING, part, step
 from aegis.policy.request import Request
 
-CHANGEABLE = ("metadata", "context", "change")
+
+def settable(path: str) -> bool:
+    """Whether one value can stand there: anything of metadata and context, and the two ends of a change."""
+    root, *rest = path.split(".")
+    if root == "change":
+        return len(rest) == 2 and rest[1] in ("from", "to")
+    return root in ("metadata", "context") and bool(rest)
 
 
 def value_at(request: Request, path: str) -> Any:
@@ -32,9 +38,9 @@ def value_at(request: Request, path: str) -> Any:
 
 def with_value(request: Request, path: str, value: Any) -> Request:
     """The request with another value at a path of metadata, context or change; `MISSING` takes it out."""
-    root, *rest = path.split(".")
-    if root not in CHANGEABLE or not rest:
+    if not settable(path):
         raise ValueError(f"{path} is not a fact that changes by itself")
+    root, *rest = path.split(".")
     changed: dict[str, Any] = {root: _replaced(getattr(request, root), rest, value)}
     return replace(request, **changed)
 

@@ -18,7 +18,7 @@ from typing import Any
 from aegis.policy.boundaries import hours, moments, values
 from aegis.policy.claims import FALSE, TRUE, Leaf, leaves, ways
 from aegis.policy.documents import Change, Policy, Window
-from aegis.policy.facts import CHANGEABLE, value_at, with_value
+from aegis.policy.facts import settable, value_at, with_value
 from aegis.policy.patterns import overlap
 from aegis.policy.request import Request
 from aegis.policy.satisfiable import World, worlds
@@ -128,7 +128,7 @@ def _in_world(base: Request, world: World) -> Request:
     """The request with facts and a time as in the world, as far as it says something about them."""
     request = base
     for path, domain in world.domains.items():
-        if not _settable(path) or domain.accepts(value_at(request, path)):
+        if not settable(path) or domain.accepts(value_at(request, path)):
             continue
         try:
             request = with_value(request, path, domain.witness())
@@ -139,10 +139,6 @@ def _in_world(base: Request, world: World) -> Request:
         if type(to) is int and to > 0:
             request = with_value(request, f"change.{field}.from", to)  # a step of nothing is within any bound on steps
     return replace(request, now=_moment(world, base.now))
-
-
-def _settable(path: str) -> bool:
-    return path.startswith(tuple(f"{root}." for root in CHANGEABLE)) and " " not in path
 
 
 def _moment(world: World, now: datetime) -> datetime:
@@ -157,7 +153,7 @@ def _moment(world: World, now: datetime) -> datetime:
 def _one_step_from(situation: Request, read: Sequence[Leaf]) -> Iterator[Request]:
     """The situation with one fact at each of its boundaries, or at the next change of the windows."""
     for path, listed in values(read, situation).items():
-        if _settable(path):
+        if settable(path):
             for value in listed:
                 yield with_value(situation, path, value)
     for moment in moments([leaf for leaf in read if isinstance(leaf, Window)], situation.now):
@@ -173,7 +169,7 @@ def _mixed(policy: Policy, near: Sequence[Policy], read: Sequence[Leaf], now: da
     resources = [_instance(pattern) for one in near for pattern in one.resources]
     times = [now, *moments([leaf for leaf in read if isinstance(leaf, Window)], now)]
     bases = [Request(PRINCIPAL, (), actions[0], resources[0], now, change=change) for change in _changes(read)]
-    tables = [[(path, listed) for path, listed in values(read, base).items() if _settable(path)] for base in bases]
+    tables = [[(path, listed) for path, listed in values(read, base).items() if settable(path)] for base in bases]
     starts = [(base, table) for base, table in zip(bases, tables, strict=True)]
     starts += [(situation, tables[0]) for situation in _true_and_false(policy, bases[0])]
     for _ in range(MIXED):

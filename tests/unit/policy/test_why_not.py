@@ -12,7 +12,8 @@ from itertools import combinations
 from typing import Any
 
 import pytest
-from tests.unit.policy import reference
+from hypothesis import given, settings
+from tests.unit.policy import reference, strategies
 from tests.unit.policy.reference import Ask
 
 from aegis.policy import starter
@@ -191,6 +192,26 @@ def test_proposals_for_the_starter_policies_read_well() -> None:
     assert [{"fact": "context.confidence", "before": 0.4, "after": 0.6}] in facts(answer)
     document = answer.document()
     assert document["proposals"][0]["effect"] == "allow"
+
+
+@settings(max_examples=60, deadline=None)
+@given(documents=strategies.bundles(), ask=strategies.requests())
+def test_proposals_flip_whatever_conditions_and_values_meet(documents: list[Document], ask: Ask) -> None:
+    request = Request(
+        principal_id=ask.principal,
+        roles=ask.roles,
+        action=ask.action,
+        resource=ask.resource,
+        now=ask.now,
+        metadata=ask.metadata,
+        context=ask.context,
+        change=ask.change,
+    )
+    written = [dict(one) for one in documents]
+    answer = why_not(compile_bundle(written), request)
+    assert answer.effect == effect(written, request)
+    for proposal in answer.proposals:
+        assert effect(*proposal.applied(written, request)) == proposal.effect != answer.effect
 
 
 # A thousand random decisions, and every change that could be smaller tried on each.
