@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import anyio.to_thread
 import httpx2
@@ -20,6 +21,7 @@ from aegis.api import (
     approvals,
     audit,
     auth,
+    evaluations,
     events,
     health,
     incidents,
@@ -34,14 +36,19 @@ from aegis.api import (
     why,
 )
 from aegis.api.access import Doorkeeper
+from aegis.api.callers import Callers
 from aegis.api.deps import Deps
 from aegis.api.edge import Edge
+from aegis.api.evaluate import Desk
 from aegis.api.events import Live
+from aegis.api.in_force import InForce
 from aegis.api.metrics import Metrics
 from aegis.api.problems import MEDIA_TYPE, SCHEMA, add_handlers
+from aegis.api.quick import App
 from aegis.api.route import MAX_BYTES, Route
 from aegis.kit.errors import Unavailable
 from aegis.kit.serving import BodyLimit
+from aegis.storage.decision_cache import DecisionCache
 from aegis.storage.first_start import seed
 from aegis.storage.policy_recorder import Recorder
 
@@ -54,6 +61,12 @@ def create_app(deps: Deps) -> FastAPI:
     live = Live(deps.database, metrics)
     engine = httpx2.AsyncClient(trust_env=False)
     recorder = Recorder(deps.database)
+    doorkeeper = Doorkeeper(deps.database, deps.clock, deps.public_url, deps.policies, recorder)
+    callers = Callers(deps.clock)
+    in_force = InForce(deps.database, deps.policies, callers)
+    cache = DecisionCache(deps.answers)
+    desk = Desk(deps.clock, doorkeeper, recorder, callers, in_force, cache, metrics)
+    edge = partial(Edge, clock=deps.clock, ids=deps.ids, metrics=metrics)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -62,12 +75,14 @@ def create_app(deps: Deps) -> FastAPI:
             await run_in_threadpool(seed, deps.database, now=deps.clock.now(), sandbox=deps.sandbox)
         with recorder:
             await live.start()
+            in_force.start()
             yield
             live.leave()
+            in_force.leave()
             await engine.aclose()
 
     problem = {"description": "A problem (RFC 9457)", "content": {MEDIA_TYPE: {"schema": SCHEMA}}}
-    app = FastAPI(
+    app = App(
         title="Aegis",
         version=__version__,
         docs_url=None,
@@ -78,11 +93,13 @@ def create_app(deps: Deps) -> FastAPI:
         responses={"4XX": problem, "5XX": problem, 422: problem},
     )
     app.router.route_class = Route
-    app.state.doorkeeper = Doorkeeper(deps.database, deps.clock, deps.public_url, deps.policies, recorder)
+    app.state.doorkeeper = doorkeeper
     app.state.live = live
+    app.state.desk = desk
     add_handlers(app)
     for module in (auth, users, state, incidents, remediations, approvals, why, alerts, audit):
         module.add_routes(app, deps)
+    evaluations.add_routes(app, desk, edge)
     for module in (policy_check, policy_sets, policies, policy_versions):  # the last two take any name as an id
         module.add_routes(app, deps)
     events.add_routes(app, live)

@@ -11,6 +11,7 @@ from aegis.identity.passwords import Passwords
 from aegis.kit.clock import Clock
 from aegis.kit.ids import Ids
 from aegis.storage.database import Database
+from aegis.storage.decision_cache import SharedAnswers
 from aegis.storage.policy_set import PolicySet
 
 V1 = "/api/v1"
@@ -22,7 +23,7 @@ class Deps:
     """`public_url` is empty where browsers reach this process directly; `static` is where the UI build lies.
 
     `proxies` are believed when they say for which address they ask. Policies in force come from `policy_directory`
-    where one is named, and then from nowhere else.
+    where one is named, and then from nowhere else. `answers` are shared between processes where there is a Redis.
     """
 
     database: Database
@@ -38,4 +39,5 @@ class Deps:
     passwords: Passwords = field(default_factory=Passwords)
     hashing: Hashing = field(default_factory=Hashing)
     policies: PolicySet = field(default_factory=PolicySet)
+    answers: SharedAnswers | None = None
     policy_directory: Path | None = None

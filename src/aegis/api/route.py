@@ -107,21 +107,21 @@ class _Strict(Request):
 
 def _document(body: bytes, max_bytes: int) -> Json:
     document = loads(body, max_bytes=max_bytes)
-    _refuse_nul(document, "")
+    refuse_nul(document, "")
     return document
 
 
-def _refuse_nul(value: Json, pointer: str) -> None:
-    """PostgreSQL keeps every character but this one."""
+def refuse_nul(value: Json, pointer: str) -> None:
+    """Raises `Invalid`: PostgreSQL keeps every character but this one."""
     if isinstance(value, str) and "\x00" in value:
         raise Invalid("json_nul", "text with a NUL character is not accepted", field=pointer or "/")
     if isinstance(value, dict):
         for key, item in value.items():
-            _refuse_nul(key, pointer)
-            _refuse_nul(item, f"{pointer}/{key}")
+            refuse_nul(key, pointer)
+            refuse_nul(item, f"{pointer}/{key}")
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            _refuse_nul(item, f"{pointer}/{index}")
+            refuse_nul(item, f"{pointer}/{index}")
 
 
 def _has_control(text: str) -> bool:

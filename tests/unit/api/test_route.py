@@ -69,6 +69,10 @@ DECLARED = {
     "GET /api/v1/policies/schema": "policies:read",
     "GET /api/v1/policies/set": "policies:read",
     "PUT /api/v1/policies/set": "policies:write",
+    "POST /api/v1/policies/evaluate": "policies:evaluate",
+    "POST /api/v1/policies/evaluate/batch": "policies:evaluate",
+    "POST /access/v1/evaluation": "policies:evaluate",
+    "POST /access/v1/evaluations": "policies:evaluate",
 }
 
 
