@@ -162,10 +162,12 @@ def test_an_error_that_the_check_finds_stops_it(aegis: Aegis, policies: Path) ->
 
 
 def test_what_the_server_refuses_is_told_with_its_file(aegis: Aegis, policies: Path) -> None:
-    put(policies, document("schema"))
+    names = ",".join(f"deployment/{'n' * 236}-{number:03}/*" for number in range(256))
+    rest = "effect: DENY\nprincipals: {roles: [aegis]}\nactions: [restart_deployment]\n"
+    (policies / "large.yaml").write_text(f"apiVersion: aegis.dev/v1\nid: large\n{rest}resources: [{names}]\n")
     said = aegis("apply", policies, "--yes")
     assert said.code == 2
-    assert f"aegis: {policies / 'schema.json'} (at /id): schema is the name of a route here." in said.err
+    assert f"aegis: {policies / 'large.yaml'}: a policy has at most 65536 bytes; this has " in said.err
 
 
 def test_json_asks_nothing(aegis: Aegis, policies: Path) -> None:

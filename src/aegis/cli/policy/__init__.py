@@ -9,6 +9,7 @@ from __future__ import annotations
 import typer
 
 from aegis.cli.policy.applying import apply
+from aegis.cli.policy.auditing import audit
 from aegis.cli.policy.comparing import diff, schema
 from aegis.cli.policy.complaints import PolicyGroup
 from aegis.cli.policy.reading import list_policies, show
@@ -77,3 +78,9 @@ app.command(
     epilog=example("aegis policy why-not request.json --policies policies/ --at 2026-03-03T12:00:00+01:00"),
 )(why_not)
 app.command(rich_help_panel=LOCAL, epilog=example("aegis policy schema > policy.schema.json"))(schema)
+app.command(
+    rich_help_panel=SERVER,
+    epilog=example(
+        "aegis policy audit --effect deny --since 1d", "aegis policy audit --since 30d --export decisions.ndjson"
+    ),
+)(audit)

@@ -23,7 +23,16 @@ from aegis.cli.policy.moments import now
 from aegis.cli.policy.output import Json, console, count, listed, say
 from aegis.cli.policy.served import in_force, parsed, standings
 from aegis.cli.policy.sources import Sources, read
-from aegis.cli.policy.testing import MoreActions, MoreRoles, Paths, judge, show_findings, show_results, tested
+from aegis.cli.policy.testing import (
+    MoreActions,
+    MoreRoles,
+    Paths,
+    judge,
+    refuse_reserved,
+    show_findings,
+    show_results,
+    tested,
+)
 from aegis.cli.policy.wording import changed_lines, lines
 from aegis.cli.terminal import print_json
 from aegis.kit.errors import Invalid
@@ -71,6 +80,7 @@ def apply(
     if as_json and not (yes or dry_run):
         raise typer.BadParameter("--json asks nothing, so it needs --yes or --dry-run")
     sources, out = read(paths), console()
+    refuse_reserved(sources)
     with Api() as api:
         seen = api.get("/policies/set")["digest"]
         served = {item["id"]: item for item in standings(api)}

@@ -24,7 +24,6 @@ FORMAT = "The format: aegis policy schema"
 _NEXT = {
     "policy_too_large": "Split it into several policies.",
     "document_too_large": "Split it into several policies.",
-    "policy_id_reserved": "Choose another id.",
     "yaml_syntax": "Correct the text there; JSON is accepted too.",
     "json_syntax": "Correct the text there.",
     "json_duplicate_key": "Keep one of the two.",

@@ -7,7 +7,8 @@ was allowed; so a pipeline stops before a change that would have let through wha
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from aegis.cli.client import Api, segment
 from aegis.cli.policy.differing import OPENING, STYLE, WORDS
 from aegis.cli.policy.moments import ago
 from aegis.cli.policy.output import Json, console, count, listed, say
@@ -22,11 +24,15 @@ from aegis.cli.policy.recorded import Span, records
 from aegis.cli.policy.sources import read
 from aegis.cli.policy.testing import Paths
 from aegis.cli.terminal import print_json
+from aegis.kit.clock import rfc3339
+from aegis.kit.errors import Unavailable
 from aegis.policy.backtest import backtest as decide_again
+from aegis.policy.documents import Policy
 from aegis.policy.flips import KINDS
 
 Report = Mapping[str, Any]
 MOST_PROCESSES = 4
+POLL_SECONDS = 0.5
 
 
 def backtest(
@@ -46,7 +52,7 @@ def backtest(
     """Decide every recorded decision again with these policies, and list what comes out otherwise."""
     policies = list(read(paths).policies)
     span = Span(ago(since), ago(until))
-    report = _from_file(policies, from_file, span) if from_file is not None else {}
+    report = _by_server(policies, span) if from_file is None else _from_file(policies, from_file, span)
     if as_json:
         print_json(report)
     else:
@@ -68,7 +74,7 @@ def _bar(unit: str) -> Progress:
     )
 
 
-def _from_file(policies: list[Any], path: Path, span: Span) -> Report:
+def _from_file(policies: Sequence[Policy], path: Path, span: Span) -> Report:
     with _bar("{task.fields[decided]:,} decisions") as bar:
         size = path.stat().st_size if path.is_file() else 0
         task = bar.add_task("", total=size or None, decided=0)
@@ -79,6 +85,24 @@ def _from_file(policies: list[Any], path: Path, span: Span) -> Report:
             processes=min(os.cpu_count() or 1, MOST_PROCESSES),
         )
     return found.document()
+
+
+def _by_server(policies: Sequence[Policy], span: Span) -> Report:
+    """The server's job, looked at until it ends; it goes on there when this command does not."""
+    body: dict[str, Any] = {"documents": [policy.document() for policy in policies]}
+    body |= {name: rfc3339(at) for name, at in (("since", span.since), ("until", span.until)) if at is not None}
+    with Api() as api, _bar("{task.completed:,.0f} decisions") as bar:
+        job = api.post("/policies/backtests", body)
+        task = bar.add_task("", total=None)
+        while job["state"] == "running":
+            time.sleep(POLL_SECONDS)
+            job = api.get(f"/policies/backtests/{segment(job['id'])}")
+            bar.update(task, completed=job["done"], total=job["total"])
+    if job["state"] != "done":
+        hint = "Start it again; the server's log says more."
+        raise Unavailable(f"backtest_{job['state']}", f"the backtest ended early: {job['error']}", hint=hint)
+    report: Report = job["result"]
+    return report
 
 
 def verdict(report: Report, *, allow_loosening: bool) -> bool:

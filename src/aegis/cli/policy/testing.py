@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from aegis.actions.model import ActionKind
+from aegis.cli.policy.complaints import Complaint, Unreadable
 from aegis.cli.policy.output import Json, console, count, listed, say
 from aegis.cli.policy.sources import Sources, placed, read
 from aegis.cli.terminal import print_json
@@ -73,6 +74,7 @@ def check(
 ) -> None:
     """Find what can never apply, is shadowed or repeated, names nobody, or gives more than was probably meant."""
     sources = read(paths)
+    refuse_reserved(sources)
     findings = judge(sources.policies, role, action)
     if as_json:
         print_json({"findings": [_placed(sources, one) for one in findings], "policies": len(sources.policies)})
@@ -86,6 +88,16 @@ def check(
 def tested(sources: Sources, whole: Sequence[Policy]) -> list[Result]:
     """Every test; those that ask the whole set ask `whole`."""
     return suite.run(whole, [*suite.inside(sources.policies), *sources.cases])
+
+
+def refuse_reserved(sources: Sources) -> None:
+    """Raise `Unreadable` for ids that the API could not have in its paths."""
+    from aegis.api.policy_document import RESERVED  # heavy, and only needed here
+
+    named = [sources.files[name] for name in sorted(RESERVED & sources.files.keys())]
+    if named:
+        message, step = "its id is the name of a route of the API", "Choose another id."
+        raise Unreadable([Complaint(path, message, step, pointer="/id") for path in named])
 
 
 def judge(policies: Sequence[Policy], roles: Sequence[str] | None, actions: Sequence[str] | None) -> list[Finding]:
