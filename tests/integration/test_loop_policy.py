@@ -161,6 +161,13 @@ def test_what_policy_obliges_to_and_nobody_here_can_do_is_denied(free: Story) ->
     assert "#prod-changes" in free.of(item.id).refusals[0]["sentence"]
 
 
+def test_approvals_that_no_one_person_can_give_are_denied_at_once_instead_of_waited_for(free: Story) -> None:
+    asked = [{"type": "require_approval", "with": {"from_roles": [role]}} for role in ("approver", "auditor")]
+    heal(free, obligations=asked)
+    name, item = alerted(free)
+    assert (codes(free, item), free.effects(name)) == (["obligation_unmet"], [])
+
+
 def test_what_policy_only_wishes_for_is_no_reason_to_deny(free: Story) -> None:
     wish = {"type": "notify", "fulfillment": "best_effort", "with": {"channel": "#prod-changes"}}
     heal(free, obligations=[wish, {"type": "dry_run_first"}])

@@ -12,7 +12,7 @@ from datetime import timedelta
 from aegis.controller.loop import Loop, Move
 from aegis.controller.patience import shortest
 from aegis.policy.api_access import approving, fulfilled
-from aegis.policy.decision import Decision, NotifyNeeded, Obliged, VerifyNeeded
+from aegis.policy.decision import ApprovalNeeded, Decision, NotifyNeeded, Obliged, VerifyNeeded
 from aegis.policy.request import Request
 from aegis.remediation.states import State
 from aegis.storage import policy_audit, policy_limits, safety
@@ -82,6 +82,8 @@ def _unmet(loop: Loop, decision: Decision) -> str | None:
 
 def _why_not(loop: Loop, duty: Obliged) -> str | None:
     """Approvals are waited for, every plan is a dry run, and verifying takes the time that its samples take."""
+    if isinstance(duty, ApprovalNeeded) and not duty.roles:
+        return "policies ask people of different roles to approve it, and nobody can be of all of them at once"
     if isinstance(duty, NotifyNeeded):
         return f"policy wants {duty.channel} to be told, and nothing here can tell it"
     if isinstance(duty, VerifyNeeded) and duty.within is not None and duty.within < shortest(loop):
