@@ -60,7 +60,7 @@ def test_a_request_that_is_on_its_way_when_it_is_switched_is_refused_on_arrival(
         held.let_go.set()
         sending.join(30)
     assert tale.effects(name) == []
-    assert (tale.of(item.id).state, tale.refusals(item)) == ("failed", ["executor_refused"])
+    assert (tale.of(item.id).state, tale.refusals(item)) == ("failed", ["stopped"])
     assert "stopped" in tale.of(item.id).refusals[0]["sentence"]
 
 

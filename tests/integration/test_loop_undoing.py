@@ -17,8 +17,11 @@ from tests.integration.support_loop import (
     story,
     tale,
 )
+from tests.integration.support_wire import wired
 
 from aegis.controller.loop import Timing
+from aegis.controller.reconcile import advance
+from aegis.remediation.undo import MOST_UNDOS
 from aegis.storage import safety
 from aegis.storage.embedded import EmbeddedPostgres
 from aegis.storage.remediations import Remediation
@@ -127,6 +130,69 @@ def test_an_undo_waits_for_the_switch_and_the_mode_and_is_not_lost_to_them(tale:
     tale.advance(15)
     assert (tale.of(fix.id).close, tale.spec(name)["replicas"]) == ("escalated", 1)
     assert tale.states(fix)[-2:] == ["undone", "closed"]
+
+
+def with_an_intent_to_undo(tale: Story) -> tuple[str, Remediation]:
+    """A workload that was scaled out in vain, whose undo is written down and not sent."""
+    name, fix = scaled_in_vain(tale)
+    tale.controller.push_safety()
+    while not any(one.undo_of == fix.id and one.state == "executing" for one in tale.remediations()):
+        assert advance(tale.loop), tale.told()
+    return name, fix
+
+
+@pytest.mark.parametrize("between", ["stopped", "observe", "epoch"])
+def test_what_comes_between_an_undos_intent_and_its_sending_delays_it_and_does_not_lose_it(
+    tale: Story, between: str
+) -> None:
+    name, fix = with_an_intent_to_undo(tale)
+    match between:
+        case "stopped":
+            tale.change(safety.stop)
+        case "observe":
+            tale.change(safety.set_mode, mode="observe")
+        case _:
+            tale.change(safety.bump_epoch)
+    tale.turn()
+    undos = [one for one in tale.remediations() if one.undo_of == fix.id]
+    first, second = sorted(undos, key=lambda one: one.close != "refused")  # both were proposed at this instant
+    withdrawn = {"stopped": "stopped"}.get(between, "epoch_changed")
+    assert (first.close, tale.refusals(first)) == ("refused", [withdrawn])
+    if between == "stopped":
+        tale.change(safety.resume)
+    if between == "observe":
+        tale.change(safety.set_mode, mode="auto")
+    if between != "epoch":
+        assert (tale.of(fix.id).state, second.state, len(tale.effects(name))) == ("undoing", "proposed", 1)
+    tale.advance(15)
+    assert (tale.states(second), tale.of(second.id).close) == (UNDO, "resolved")
+    assert tale.states(fix)[-2:] == ["undone", "closed"]
+    assert (tale.spec(name)["replicas"], len(tale.effects(name))) == (1, 2)
+
+
+def test_an_undo_whose_request_was_lost_is_withdrawn_and_proposed_again(tale: Story) -> None:
+    name, fix = with_an_intent_to_undo(tale)
+    with wired(tale) as wire:
+        wire.troubles = ["request"]
+        tale.advance(15)
+    undos = [one for one in tale.remediations() if one.undo_of == fix.id]
+    assert sorted(str(one.close) for one in undos) == ["refused", "resolved"]
+    assert tale.states(fix)[-2:] == ["undone", "closed"]
+    assert (tale.spec(name)["replicas"], len(tale.effects(name))) == (1, 2)
+
+
+def test_an_undo_that_is_withdrawn_again_and_again_calls_a_person(tale: Story) -> None:
+    name, fix = scaled_in_vain(tale)
+    while tale.of(fix.id).close is None:
+        tale.controller.push_safety()
+        while advance(tale.loop):
+            if any(one.undo_of == fix.id and one.state == "executing" for one in tale.remediations()):
+                tale.change(safety.bump_epoch)
+        tale.sandbox.advance(5)
+    undos = [one for one in tale.remediations() if one.undo_of == fix.id]
+    assert [(one.close, tale.refusals(one)) for one in undos] == [("refused", ["epoch_changed"])] * MOST_UNDOS
+    assert tale.states(fix)[-3:] == ["undoing", "undo_failed", "closed"]
+    assert (tale.incident(name).state, len(tale.effects(name))) == ("escalated", 1)
 
 
 def test_when_every_action_needs_a_person_the_undo_of_an_automatic_fix_asks_for_one(tale: Story) -> None:

@@ -33,6 +33,8 @@ from aegis.storage.remediations import Remediation
 from aegis.storage.safety import Safety
 
 RETRY = timedelta(seconds=2)
+# What the executor knew before the loop did: the switch and the mode, by their own names.
+_KNOWN_AS = {ExecutorRefusal.STOPPED: Reason.STOPPED, ExecutorRefusal.MODE_OBSERVE: Reason.MODE_OBSERVE}
 # Refusals that pass by themselves: the executor is busy, or has not heard of the newest epoch yet.
 PASSING = frozenset(
     {
@@ -175,11 +177,15 @@ def _submit(loop: Loop, item: Remediation, ticket: str) -> Move | Later:
         why = f"{error.code}: {error.message}"
         if error.code in PASSING:
             return Later(loop.clock.now() + RETRY, why)
-        return _withdrawn(loop, item, Refusal(Reason.EXECUTOR_REFUSED, why))
+        return _withdrawn(loop, item, Refusal(_known_as(error.code), why))
     except NotApplied as error:
         return Later(loop.clock.now() + RETRY, f"{error.code}: {error.message}")
     except OutcomeUnknown as error:
         return Move(to=State.UNKNOWN, reason=f"{error.message}: reading back", stage="act", wait=RETRY)
+
+
+def _known_as(code: str) -> Reason:
+    return next((reason for refusal, reason in _KNOWN_AS.items() if refusal == code), Reason.EXECUTOR_REFUSED)
 
 
 def read_back(loop: Loop, item: Remediation) -> Commit:

@@ -2,7 +2,8 @@
 
 The undo is a remediation of its own, so that it has its own decision, intent, ticket and record. It rides on the
 approval of the plan that showed this inverse, and it is done when the object's spec is the one from before, field for
-field; its success is not judged by metrics.
+field; its success is not judged by metrics. One that was withdrawn untouched (the kill switch, a new epoch) is closed,
+and a new one waits for its turn.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from aegis.actions.model import ActionKind, Target
 from aegis.controller.close import closed
 from aegis.controller.loop import Commit, Later, Loop, Move, always
 from aegis.remediation.states import Close, State
-from aegis.remediation.undo import undo_wanted
+from aegis.remediation.undo import undo_again, undo_wanted
 from aegis.storage import remediations
 from aegis.storage.database import Connection
 from aegis.storage.remediations import SYSTEM, NewRemediation, Remediation
@@ -28,7 +29,7 @@ def undo_or_escalate(loop: Loop, item: Remediation) -> Commit:
 
     def commit(conn: Connection, locked: Remediation) -> Move | Later:
         inverse = (locked.plan or {}).get("inverse")
-        again = remediations.undo_of(conn, locked.id) is not None
+        again = bool(remediations.undos_of(conn, locked.id))
         wanted = undo_wanted(
             locked.state, has_inverse=inverse is not None, is_undo=locked.undo_of is not None, undone_before=again
         )
@@ -75,24 +76,36 @@ def _propose(conn: Connection, parent: Remediation, inverse: dict[str, Any], und
         confidence=1.0,
     )
     if remediations.propose(conn, new, now=now) is None:
-        raise RuntimeError(f"{parent.id} already has an undo")
+        raise RuntimeError(f"{parent.id} already has an open undo")
 
 
 def await_undo(loop: Loop, item: Remediation) -> Commit:
     """UNDOING → UNDONE or UNDO_FAILED once the undo is closed; it wakes this stage."""
+    undo_id = loop.ids.new("rem")
 
     def commit(conn: Connection, locked: Remediation) -> Move | Later:
-        undo = remediations.undo_of(conn, locked.id)
-        if undo is None:
+        undos, now = remediations.undos_of(conn, locked.id), loop.clock.now()
+        if not undos:
             raise RuntimeError(f"{locked.id} is undoing without an undo")
-        if undo.state is not State.CLOSED:
-            return Later(loop.clock.now() + LOOK_AGAIN)
-        if undo.close == Close.RESOLVED:
+        if any(undo.state is not State.CLOSED for undo in undos):
+            return Later(now + LOOK_AGAIN)
+        if any(undo.close == Close.RESOLVED for undo in undos):
             return Move(to=State.UNDONE, reason="the object's spec is the one from before", stage="undo")
-        why = "; ".join(refusal["sentence"] for refusal in undo.refusals) or "the spec is not the one from before"
+        if undo_again([_why_untouched(undo) for undo in undos]):
+            _propose(conn, locked, (locked.plan or {})["inverse"], undo_id, now)
+            return Later(now + LOOK_AGAIN)
+        sentences = dict.fromkeys(refusal["sentence"] for undo in undos for refusal in undo.refusals)
+        why = "; ".join(sentences) or "the spec is not the one from before"
         return Move(to=State.UNDO_FAILED, reason=why, stage="undo")
 
     return commit
+
+
+def _why_untouched(undo: Remediation) -> frozenset[str]:
+    """The codes of why nothing was sent; none for an undo that may have touched something."""
+    if (undo.result or {}).get("state") != "not_applied":
+        return frozenset()
+    return frozenset(refusal["code"] for refusal in undo.refusals)
 
 
 def undo_finished(loop: Loop, item: Remediation) -> Commit:

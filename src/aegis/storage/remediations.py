@@ -110,7 +110,7 @@ def _remediation(row: Any) -> Remediation:
 
 
 def propose(conn: Connection, new: NewRemediation, *, now: datetime) -> Remediation | None:
-    """Insert in state `proposed`, due at once; None when the workload already has an active one."""
+    """Insert in state `proposed`, due at once; None when the workload (an undo: the fix) has an open one."""
     statement = (
         upsert(remediations)
         .values(
@@ -293,9 +293,14 @@ def of_incident(conn: Connection, incident_id: str) -> list[Remediation]:
     return [_remediation(row) for row in conn.execute(statement)]
 
 
-def undo_of(conn: Connection, remediation_id: str) -> Remediation | None:
-    row = conn.execute(select(remediations).where(remediations.c.undo_of == remediation_id)).one_or_none()
-    return None if row is None else _remediation(row)
+def undos_of(conn: Connection, remediation_id: str) -> list[Remediation]:
+    """Every undo of a fix; at most one of them is open."""
+    statement = (
+        select(remediations)
+        .where(remediations.c.undo_of == remediation_id)
+        .order_by(remediations.c.proposed_at, remediations.c.id)
+    )
+    return [_remediation(row) for row in conn.execute(statement)]
 
 
 def waiting_for_approval(conn: Connection) -> list[Remediation]:

@@ -69,6 +69,7 @@ incidents = Table(
     Index("uq_incidents_open_fingerprint", "fingerprint", unique=True, postgresql_where=text("closed_at IS NULL")),
     Index("ix_incidents_opened", "opened_at", "id"),
     Index("ix_incidents_namespace_opened", "namespace", "opened_at"),
+    Index("ix_incidents_entity_opened", "entity", "opened_at"),
 )
 
 incident_series = Table(
@@ -140,7 +141,14 @@ remediations = Table(
         unique=True,
         postgresql_where=text("state <> 'closed' AND undo_of IS NULL"),
     ),
-    Index("uq_remediations_undo_of", "undo_of", unique=True, postgresql_where=text("undo_of IS NOT NULL")),
+    # One open undo of a fix; another only after one that was withdrawn before it touched anything.
+    Index(
+        "uq_remediations_open_undo",
+        "undo_of",
+        unique=True,
+        postgresql_where=text("state <> 'closed' AND undo_of IS NOT NULL"),
+    ),
+    Index("ix_remediations_undo_of", "undo_of", postgresql_where=text("undo_of IS NOT NULL")),
     Index("ix_remediations_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
     Index("ix_remediations_incident", "incident_id", "proposed_at"),
     Index("ix_remediations_workload_effect", "workload", "effect_at"),
@@ -157,6 +165,7 @@ remediation_history = Table(
     Column("reason", Text, nullable=False),
     Column("audit_id", BigInteger, nullable=False),
     UniqueConstraint("remediation_id", "state", name="uq_remediation_history_once_per_state"),
+    Index("ix_remediation_history_at", "at"),
 )
 
 approvals = Table(
@@ -200,6 +209,7 @@ alerts = Table(
     Column("sensed_at", TIMESTAMP),
     CheckConstraint("status IN ('firing', 'resolved')", name="status"),
     Index("ix_alerts_unsensed", "received_at", postgresql_where=text("sensed_at IS NULL")),
+    Index("ix_alerts_incident", "incident_id"),
 )
 
 processes = Table(

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from aegis.actions.model import ActionKind
 from aegis.remediation.guards import Facts, PastEffect, Reason, Rules, refusals, storming
 from aegis.remediation.states import State
-from aegis.remediation.undo import undo_wanted
+from aegis.remediation.undo import MOST_UNDOS, undo_again, undo_wanted
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RULES = Rules()
@@ -102,3 +102,12 @@ def test_undo_only_where_it_did_not_help_and_an_inverse_exists() -> None:
     assert not undo_wanted(State.HARMED, has_inverse=False, is_undo=False, undone_before=False)
     assert not undo_wanted(State.HARMED, has_inverse=True, is_undo=True, undone_before=False)
     assert not undo_wanted(State.HARMED, has_inverse=True, is_undo=False, undone_before=True)
+
+
+def test_an_undo_is_proposed_again_only_while_nothing_was_touched_and_nothing_speaks_against_it() -> None:
+    withdrawn = frozenset({"epoch_changed"})
+    assert undo_again([withdrawn, frozenset({"stopped", "mode_observe"}), frozenset({"executor_unavailable"})])
+    assert not undo_again([frozenset({"epoch_changed", "plan_stale"})])
+    assert not undo_again([withdrawn, frozenset()])  # it may have touched something
+    assert undo_again([withdrawn] * (MOST_UNDOS - 1))
+    assert not undo_again([withdrawn] * MOST_UNDOS)
