@@ -11,13 +11,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.integration.support_executor import ExecutorWorld, executor_world
+from sqlalchemy import insert
+from tests.integration.support_executor import ExecutorWorld, executor_world, fresh_database
 
 from aegis.actions.client import ExecutorClient, OutcomeUnknown
-from aegis.executor import journal
+from aegis.actions.ticket import Decision
+from aegis.executor import journal, safety
+from aegis.executor.database import intents
+from aegis.executor.journal import Intent
 from aegis.executor.reconcile import Reconciler
+from aegis.executor.safety import Safety
 from aegis.kit.clock import ManualClock, SystemClock
 from aegis.storage.embedded import EmbeddedPostgres
 
@@ -125,6 +131,35 @@ def test_a_kill_at_any_point_leaves_at_most_one_effect_and_a_known_end(
         assert again.json()["state"] == "executed"
         effects = 1
     assert world.effects() == before + effects
+
+
+def test_a_record_that_nobody_can_read_holds_up_neither_the_start_nor_the_others(
+    world: ExecutorWorld, postgres: EmbeddedPostgres
+) -> None:
+    with fresh_database(postgres) as database:
+        bad, good = world.ids.new("rem"), world.action("cart")
+        with database.begin() as connection:
+            row: dict[str, Any] = {
+                "decision_id": "dec",
+                "digest": "d",
+                "namespace": "shop",
+                "target": "deployment/shop/search",
+            }
+            row |= {"action": {}, "decision": {}, "before": {}, "after": {}, "at": world.clock.now()}
+            connection.execute(insert(intents).values(action_id=bad, **row))
+            safety.put(connection, Safety(epoch=1, stopped=False, mode="auto"), now=world.clock.now())
+            decision = Decision(world.ids.new("dec"), 1, 2, "allow", "a" * 64, "p", 1, "aegis", (), "auto", 9)
+            intent = Intent(good, "d" * 64, decision, {}, {}, world.clock.now())
+            journal.begin(connection, intent, world.deps.limits, now=world.clock.now())
+        with world.executor(database=database) as url:  # which settles when it starts
+            client = ExecutorClient(url, world.hmac, world.clock)
+            health = client.health()
+            client.close()
+        with database.begin() as connection:
+            settled = journal.find(connection, good.id)
+    assert settled is not None
+    assert settled.state == "failed"
+    assert {"name": "actions", "status": "degraded", "detail": "1 begun and not settled yet"} in health["checks"]
 
 
 def _after_settling(world: ExecutorWorld, action_id: str) -> str:

@@ -168,11 +168,9 @@ def find(connection: Connection, action_id: str) -> Record | None:
     return _record(row, connection.execute(newest.limit(1)).first())
 
 
-def unsettled(connection: Connection) -> list[Record]:
-    """Intents without a final result, oldest first."""
-    rows = connection.execute(select(intents).where(_unsettled()).order_by(intents.c.at)).all()
-    found = [find(connection, row.action_id) for row in rows]
-    return [record for record in found if record is not None]
+def unsettled(connection: Connection) -> list[str]:
+    """Ids of intents without a final result, oldest first; none of them is read, so that none can be in the way."""
+    return list(connection.scalars(select(intents.c.action_id).where(_unsettled()).order_by(intents.c.at)))
 
 
 def last_attempt(connection: Connection, action_id: str) -> tuple[str, datetime] | None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import structlog
+
 from aegis.executor import journal
 from aegis.executor.cluster import KubernetesCluster
 from aegis.executor.database import Database
@@ -17,7 +19,9 @@ from aegis.executor.patience import Wait
 from aegis.executor.settings import Limits
 from aegis.kit.clock import Clock
 from aegis.kit.crash import crash_point
-from aegis.kit.errors import Unavailable
+from aegis.kit.errors import AegisError, Unavailable
+
+_logger = structlog.get_logger()
 
 
 class Reconciler:
@@ -34,7 +38,18 @@ class Reconciler:
         """Look at every unsettled action; returns how many are still unsettled."""
         with self._database.begin() as connection:
             waiting = journal.unsettled(connection)
-        return sum(not self.settle(record).settled for record in waiting)
+        return sum(not self._settled(action_id) for action_id in waiting)
+
+    def _settled(self, action_id: str) -> bool:
+        try:
+            record = self.outcome(action_id)
+        except AegisError as error:
+            _logger.warning("reconcile:action_postponed", action=action_id, code=error.code, detail=error.message)
+            return False
+        except Exception:  # the top of one action's turn: a record that nobody can read must not hold up the others
+            _logger.exception("reconcile:action_failed", action=action_id)
+            return False
+        return record is None or record.settled
 
     def outcome(self, action_id: str) -> Record | None:
         """The journal's record, settled now where that is possible; None when the id never began."""
