@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError
 from tests.integration.support_audit import START, audit_database, fill, sequencer
 from tests.integration.support_postgres import fresh_database
 
+from aegis.audit.entry import Entry
 from aegis.audit.tree import leaf_hash, verify_consistency, verify_inclusion
 from aegis.kit.clock import ManualClock
 from aegis.kit.errors import Unavailable
@@ -155,6 +156,21 @@ def test_entries_are_read_both_ways_and_searched(log: Database) -> None:
         assert [item.position for item in audit.entries(conn, before=10, limit=2)] == [9, 8]
         assert [item.position for item in audit.entries(conn, q="SUBJECT-7")] == [7]
         assert audit.entries(conn, q="100%") == []
+
+
+def test_roots_of_evaluations_are_left_out_for_people_and_nothing_else_is(log: Database) -> None:
+    sequence, _ = sequencer(log, ManualClock(START))
+    with log.begin() as conn:
+        for kind, subject in (
+            ("policy:evaluated", "policy"),
+            ("policy:saved", '"kind":"policy:evaluated"'),
+            ("policy:evaluated", "policy"),
+        ):
+            audit.append(conn, Entry(kind, START, "aegis", subject))
+    sequence.run_once()
+    with log.begin() as conn:
+        assert [item.position for item in audit.entries(conn)] == [2, 1, 0]
+        assert [item.position for item in audit.entries(conn, evaluations=False)] == [1]
 
 
 def test_the_export_holds_the_very_bytes_that_were_hashed(log: Database) -> None:

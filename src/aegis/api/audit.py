@@ -72,10 +72,14 @@ def add_routes(app: FastAPI, deps: Deps) -> None:
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         before: Annotated[int | None, Query(ge=0, le=2**53)] = None,
         q: Annotated[str | None, Query(max_length=200)] = None,
+        evaluations: bool = False,
     ) -> EntryPage:
-        """Newest first; `q` keeps entries whose text holds it."""
+        """Newest first; `q` keeps entries whose text holds it.
+
+        Each call of the API leaves a root of policy evaluations, shown only with `evaluations`.
+        """
         with deps.database.begin() as conn:
-            found = audit.entries(conn, before=before, limit=limit + 1, q=q or None)
+            found = audit.entries(conn, before=before, limit=limit + 1, q=q or None, evaluations=evaluations)
         shown = found[:limit]
         more = len(found) > limit
         return EntryPage(items=[_entry(one) for one in shown], next_before=shown[-1].position if more else None)

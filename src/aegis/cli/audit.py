@@ -30,11 +30,12 @@ Output = Annotated[Path | None, typer.Option("--output", "-o", help="A file; sta
 def list_entries(
     q: Annotated[str | None, typer.Option("--search", "-q", help="Only entries whose text holds this.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    evaluations: Annotated[bool, typer.Option("--evaluations", help="Also the roots of policy evaluations.")] = False,
     as_json: Json = False,
 ) -> None:
-    """The newest entries, newest first."""
+    """The newest entries, newest first; `aegis policy audit` shows what policy was asked."""
     with Api() as api:
-        page = api.get("/audit", limit=limit, q=q)
+        page = api.get("/audit", limit=limit, q=q, evaluations=evaluations or None)
     if as_json:
         print_json(page)
         return

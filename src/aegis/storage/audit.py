@@ -41,6 +41,10 @@ from aegis.audit.tree import Frontier, Range, consistency_ranges, inclusion_rang
 from aegis.kit.errors import Invalid, NotFound
 from aegis.storage.metadata import metadata
 
+# Entries people look through: all but the roots of policy evaluations, of which there is one for each call of the API.
+# Canonical JSON writes a quote inside a text with a backslash, so nothing but the kind itself reads like this.
+TOLD = """position('"kind":"policy:evaluated"'::bytea in entry) = 0"""
+
 audit_entries = Table(
     "audit_entries",
     metadata,
@@ -50,6 +54,7 @@ audit_entries = Table(
     Column("leaf", LargeBinary),
     Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
     Index("ix_audit_entries_waiting", "id", postgresql_where=text("position IS NULL")),
+    Index("ix_audit_entries_told", "position", postgresql_where=text(TOLD)),
 )
 
 audit_checkpoints = Table(
@@ -163,11 +168,18 @@ def size(conn: Connection) -> int:
 
 
 def entries(
-    conn: Connection, *, after: int | None = None, before: int | None = None, limit: int = 100, q: str | None = None
+    conn: Connection,
+    *,
+    after: int | None = None,
+    before: int | None = None,
+    limit: int = 100,
+    q: str | None = None,
+    evaluations: bool = True,
 ) -> list[Recorded]:
     """Ordered entries: oldest first after a position, else newest first (before a position, or from the end).
 
-    `q` keeps entries whose text holds it, upper and lower case alike.
+    `q` keeps entries whose text holds it, upper and lower case alike; without `evaluations` the roots of batches of
+    policy evaluations are left out.
     """
     columns = audit_entries.c
     statement = select(audit_entries).where(columns.position.is_not(None)).limit(limit)
@@ -177,6 +189,8 @@ def entries(
         statement = statement.order_by(columns.position.desc())
     if before is not None:
         statement = statement.where(columns.position < before)
+    if not evaluations:
+        statement = statement.where(text(TOLD))
     if q:
         statement = statement.where(func.convert_from(columns.entry, "UTF8").icontains(q, autoescape=True))
     return [_recorded(row) for row in conn.execute(statement)]
