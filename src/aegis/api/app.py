@@ -27,7 +27,10 @@ from aegis.api import (
     incidents,
     pages,
     policies,
+    policy_backtests,
     policy_check,
+    policy_drafts,
+    policy_record,
     policy_sets,
     policy_versions,
     remediations,
@@ -36,6 +39,7 @@ from aegis.api import (
     why,
 )
 from aegis.api.access import Doorkeeper
+from aegis.api.backtests import Backtests
 from aegis.api.callers import Callers
 from aegis.api.deps import Deps
 from aegis.api.edge import Edge
@@ -65,6 +69,7 @@ def create_app(deps: Deps) -> FastAPI:
     callers = Callers(deps.clock)
     in_force = InForce(deps.database, deps.policies, callers)
     cache = DecisionCache(deps.answers)
+    backtests = Backtests(deps.database, deps.clock)
     desk = Desk(deps.clock, doorkeeper, recorder, callers, in_force, cache, metrics)
     edge = partial(Edge, clock=deps.clock, ids=deps.ids, metrics=metrics)
 
@@ -79,6 +84,7 @@ def create_app(deps: Deps) -> FastAPI:
             yield
             live.leave()
             in_force.leave()
+            backtests.leave()
             await engine.aclose()
 
     problem = {"description": "A problem (RFC 9457)", "content": {MEDIA_TYPE: {"schema": SCHEMA}}}
@@ -96,11 +102,15 @@ def create_app(deps: Deps) -> FastAPI:
     app.state.doorkeeper = doorkeeper
     app.state.live = live
     app.state.desk = desk
+    app.state.backtests = backtests
     add_handlers(app)
     for module in (auth, users, state, incidents, remediations, approvals, why, alerts, audit):
         module.add_routes(app, deps)
     evaluations.add_routes(app, desk, edge)
-    for module in (policy_check, policy_sets, policies, policy_versions):  # the last two take any name as an id
+    policy_backtests.add_routes(app, deps, backtests)
+    for module in (policy_check, policy_record, policy_drafts, policy_sets):
+        module.add_routes(app, deps)
+    for module in (policies, policy_versions):  # after those whose paths look like an id
         module.add_routes(app, deps)
     events.add_routes(app, live)
     health.add_routes(app, deps, metrics, engine)

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 import psycopg
-from sqlalchemy import ColumnElement, Connection, Row, Text, cast, func, select, text
+from sqlalchemy import ColumnElement, Connection, Row, Text, case, cast, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from aegis.audit.entry import Entry, parse
@@ -294,14 +294,29 @@ def newest_id(conn: Connection) -> int:
     return found
 
 
+def nth_newest_id(conn: Connection, number: int) -> int:
+    """Where the newest `number` evaluations begin; 1 where there are fewer."""
+    columns = policy_audit_logs.c
+    statement = select(columns.id).order_by(columns.id.desc()).offset(number - 1).limit(1)
+    return conn.execute(statement).scalar_one_or_none() or 1
+
+
+_OBLIGED = (func.strpos(cast(policy_audit_logs.c.decision, Text), '"obligations":[{') > 0) | (
+    func.strpos(cast(policy_audit_logs.c.decision, Text), '"limits":[{') > 0
+)
+
+
 def after(conn: Connection, filters: Filters, *, last: int, up_to: int, limit: int) -> list[Row[Any]]:
     """The next `limit` evaluations behind the id `last`, oldest first, with only what replaying needs.
 
-    Rows of (id, at, facts as text, effect, code, bundle). In pieces, so that a long replay holds no transaction.
+    Rows of (id, at, facts as text, effect, code, policies, bundle, decision); the decision's text is there where it has
+    obligations or limits. In pieces, so that a long replay holds no transaction.
     """
     columns = policy_audit_logs.c
+    decision = case((_OBLIGED, cast(columns.decision, Text)), else_=None).label("decision")
     wanted = (columns.id, columns.at, cast(columns.facts, Text).label("facts"), columns.effect, columns.code)
-    statement = select(*wanted, columns.bundle).where(columns.id > last, columns.id <= up_to, *filters.clauses())
+    statement = select(*wanted, columns.policies, columns.bundle, decision)
+    statement = statement.where(columns.id > last, columns.id <= up_to, *filters.clauses())
     return list(conn.execute(statement.order_by(columns.id).limit(limit)))
 
 

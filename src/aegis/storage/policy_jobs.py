@@ -64,8 +64,15 @@ def get(conn: Connection, job_id: str) -> Job:
     return _job(row)
 
 
-def progress(conn: Connection, job_id: str, *, done: int, total: int | None, now: datetime) -> None:
-    _change(conn, job_id, now, done=done, total=total)
+def progress(conn: Connection, job_id: str, *, done: int, total: int | None, now: datetime) -> bool:
+    """Say how far it is; False when it was given up meanwhile."""
+    return _change(conn, job_id, now, done=done, total=total)
+
+
+def interrupt(conn: Connection, job_id: str, why: str, *, now: datetime) -> Job:
+    """Give a running job up; one that is over stays as it is. Raises `NotFound`."""
+    _change(conn, job_id, now, state="interrupted", error=why)
+    return get(conn, job_id)
 
 
 def finish(conn: Connection, job_id: str, result: Mapping[str, Any], *, now: datetime) -> None:
@@ -94,11 +101,10 @@ def _nobody_holds(conn: Connection, job_id: str) -> bool:
     return free
 
 
-def _change(conn: Connection, job_id: str, now: datetime, **values: Any) -> None:
+def _change(conn: Connection, job_id: str, now: datetime, **values: Any) -> bool:
     """Only a running job changes: one that was given up stays given up."""
-    conn.execute(
-        update(policy_jobs).where(_columns.id == job_id, _columns.state == "running").values(**values, updated_at=now)
-    )
+    running = update(policy_jobs).where(_columns.id == job_id, _columns.state == "running")
+    return conn.execute(running.values(**values, updated_at=now)).rowcount > 0
 
 
 def _lock_name(job_id: str) -> str:
