@@ -210,10 +210,79 @@ def test_what_is_in_force_explains_itself_and_is_compared(aegis: Aegis, policies
     compared = aegis("diff", policies)
     assert compared.code == 1
     assert "Added: lab." in compared.out
-    assert "Removed: api-admin" in compared.out
+    assert "Removed" not in compared.out
+    assert "Removed: api-admin" in aegis("diff", policies, "--prune").out
 
 
 def test_somebody_who_may_not_write_is_told_so(api: Api, aegis: Aegis, policies: Path) -> None:
     save_token(api.person("viewer")[1], api.url)
     assert aegis("apply", policies, "--yes").code == 4
     assert aegis("list").code == 0
+
+
+def test_the_server_decides_the_past_again_and_what_opens_stops_a_pipeline(
+    api: Api, aegis: Aegis, policies: Path
+) -> None:
+    viewer = api.as_("viewer")
+    assert viewer.get("/state").is_success
+    assert viewer.post("/safety/stop", json={"reason": "trying"}).status_code == 403
+    unchanged = aegis("backtest", policies, "--since", "2026-02-01")
+    assert unchanged.code == 0, unchanged.err
+    assert "0 flips (0 opening), 0 cannot be replayed." in unchanged.out
+
+    everything = document("loose", principals={"roles": ["viewer"]}, actions=["*"], resources=["api/*"])
+    put(policies, everything)
+    said = aegis("backtest", policies, "--since", "2026-02-01")
+    assert said.code == 1
+    assert "DENY → ALLOW  2026-03-01T12:00:00  viewer@example.org: safety:stop on api/safety/stop" in said.out
+    assert "1 flip (1 opening)" in said.out
+    assert aegis("backtest", policies, "--since", "2026-02-01", "--allow-loosening").code == 0
+    alone = aegis("backtest", policies, "--since", "2026-02-01", "--prune", "--json").json()
+    assert alone["flips"]["deny_to_allow"] == 1
+    assert alone["flips"]["allow_to_deny"] > 0
+
+
+def test_a_backtest_that_is_given_up_here_is_given_up_there(
+    api: Api, aegis: Aegis, policies: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("aegis.cli.policy.replaying.time.sleep", interrupt)
+    said = aegis("backtest", policies, "--since", "2026-02-01")
+    assert said.code == 130
+    with api.database.begin() as conn:
+        (job_id,) = conn.exec_driver_sql("SELECT id FROM policy_jobs").scalars()
+    state = api.as_("auditor").get(f"/policies/backtests/{job_id}").json()["state"]
+    assert state in ("interrupted", "done")  # it may have been quicker
+
+
+def test_what_was_asked_is_listed_and_exported_to_be_decided_again_elsewhere(
+    api: Api, aegis: Aegis, policies: Path, tmp_path: Path
+) -> None:
+    viewer = api.as_("viewer")
+    assert viewer.post("/safety/stop", json={"reason": "trying"}).status_code == 403
+    denied = aegis("audit", "--effect", "deny")
+    assert denied.code == 0, denied.err
+    assert "viewer@example.org (viewer)" in denied.out
+    assert "safety:stop on api/safety/stop" in denied.out
+    assert "Nothing was asked that fits." in aegis("audit", "--policy", "ghost").out
+    first = aegis("audit", "--limit", "1", "--json").json()
+    assert len(first["items"]) == 1
+    assert aegis("audit", "--limit", "1", "--cursor", first["next_cursor"], "--json").json()["items"] != first["items"]
+    assert aegis("audit", "--effect", "maybe").code == 2
+
+    facts = tmp_path / "facts.json"
+    facts.write_text(json.dumps(aegis("audit", "--effect", "deny", "--json").json()["items"][0]["facts"]))
+    assert "DENY (default_deny)" in aegis("why", facts).out
+
+    file = tmp_path / "decisions.ndjson"
+    exported = aegis("audit", "--export", file)
+    assert exported.code == 0, exported.err
+    assert f"decisions written to {file}." in exported.out
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert {(one["principal"], one["effect"]) for one in lines} >= {("viewer@example.org", "deny")}
+    assert aegis("list", "--save-to", policies).code == 0
+    again = aegis("backtest", policies, "--from", file, "--since", "2026-02-01")
+    assert again.code == 0, again.err
+    assert f"{len(lines)} decisions since 2026-02-01 decided again" in again.out

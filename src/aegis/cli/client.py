@@ -111,6 +111,9 @@ class Api:
     def put(self, path: str, body: dict[str, Any]) -> Any:
         return self._send("PUT", path, json=body)
 
+    def delete(self, path: str) -> Any:
+        return self._send("DELETE", path)
+
     def _saved_token(self) -> str:
         path = token_path()
         if not path.exists():

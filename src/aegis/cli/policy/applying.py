@@ -21,12 +21,13 @@ from aegis.cli.policy import differing
 from aegis.cli.policy.complaints import Complaint, Unreadable
 from aegis.cli.policy.moments import now
 from aegis.cli.policy.output import Json, console, count, listed, say
-from aegis.cli.policy.served import in_force, parsed, standings
+from aegis.cli.policy.served import afterwards, in_force, parsed, standings
 from aegis.cli.policy.sources import Sources, read
 from aegis.cli.policy.testing import (
     MoreActions,
     MoreRoles,
     Paths,
+    Prune,
     judge,
     refuse_reserved,
     show_findings,
@@ -69,7 +70,7 @@ class Plan:
 def apply(
     paths: Paths,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan.")] = False,
-    prune: Annotated[bool, typer.Option("--prune", help="Take everything else out of force.")] = False,
+    prune: Prune = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; for pipelines.")] = False,
     comment: Annotated[str, typer.Option("--comment", "-m", help="Why; kept with each version.")] = "",
     role: MoreRoles = None,
@@ -85,7 +86,7 @@ def apply(
         seen = api.get("/policies/set")["digest"]
         served = {item["id"]: item for item in standings(api)}
         before = in_force(list(served.values()))
-        after = _afterwards(before, sources.policies, prune=prune)
+        after = afterwards(before, sources.policies, prune=prune)
         _refuse_faulty(out, sources, after, role, action)
         answer = _put(api, sources, {"dry_run": True, "prune": prune, "expected_digest": seen})
         plan = Plan(sources, served, answer, differing.between(before, after, now()), prune)
@@ -100,11 +101,6 @@ def apply(
         print_json(dict(answer) | {"left_alone": plan.left_alone, "decisions": plan.decisions.document()})
     elif answer["applied"]:
         say(out, f"Applied: {count(len(answer['changes']), 'change')}; set {answer['digest'][:12]}.", "bold green")
-
-
-def _afterwards(before: Sequence[Policy], wanted: Sequence[Policy], *, prune: bool) -> list[Policy]:
-    names = {policy.id for policy in wanted}
-    return [*wanted] if prune else [*(policy for policy in before if policy.id not in names), *wanted]
 
 
 def _refuse_faulty(

@@ -1,6 +1,7 @@
 """`aegis policy diff`: two sets of policies compared by what they decide, and `schema`: what a document may hold.
 
-A set is a directory or file; with one of them it is compared with what is in force. Nothing is changed.
+A set is a directory or file; with one of them, what is in force is compared with what `apply` would make of it.
+Nothing is changed.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import typer
 from aegis.cli.policy import differing
 from aegis.cli.policy.moments import now
 from aegis.cli.policy.output import Json, console
-from aegis.cli.policy.served import chosen
+from aegis.cli.policy.served import afterwards, chosen
+from aegis.cli.policy.testing import Prune
 from aegis.cli.terminal import print_json
 from aegis.policy.schema import json_schema
 
@@ -23,11 +25,16 @@ def diff(
     b: Annotated[
         Path | None, typer.Argument(metavar="[B]", help="How it would be. Without B: from what is in force to A.")
     ] = None,
+    prune: Prune = False,
     limit: Annotated[int, typer.Option(min=1, help="How many differences are shown.")] = 10,
     as_json: Json = False,
 ) -> None:
     """Which requests come out otherwise, what opens first. Exit code 1 when some do."""
-    old, new = (chosen(None), chosen([a])) if b is None else (chosen([a]), chosen([b]))
+    if b is not None:
+        old, new = chosen([a]), chosen([b])
+    else:
+        wanted, old = chosen([a]), chosen(None)
+        new = afterwards(old, wanted, prune=prune)
     found = differing.between(old, new, now())
     if as_json:
         print_json(found.document())

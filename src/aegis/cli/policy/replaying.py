@@ -22,7 +22,7 @@ from aegis.cli.policy.moments import ago
 from aegis.cli.policy.output import Json, console, count, listed, say
 from aegis.cli.policy.recorded import Span, records
 from aegis.cli.policy.sources import read
-from aegis.cli.policy.testing import Paths
+from aegis.cli.policy.testing import Paths, Prune
 from aegis.cli.terminal import print_json
 from aegis.kit.clock import rfc3339
 from aegis.kit.errors import Unavailable
@@ -43,6 +43,7 @@ def backtest(
         Path | None,
         typer.Option("--from", metavar="FILE", help="Decide on an exported file (`audit --export`), without a server."),
     ] = None,
+    prune: Prune = False,
     allow_loosening: Annotated[
         bool, typer.Option("--allow-loosening", help="Exit with 0 also when something opens.")
     ] = False,
@@ -52,7 +53,7 @@ def backtest(
     """Decide every recorded decision again with these policies, and list what comes out otherwise."""
     policies = list(read(paths).policies)
     span = Span(ago(since), ago(until))
-    report = _by_server(policies, span) if from_file is None else _from_file(policies, from_file, span)
+    report = _by_server(policies, span, prune=prune) if from_file is None else _from_file(policies, from_file, span)
     if as_json:
         print_json(report)
     else:
@@ -87,22 +88,34 @@ def _from_file(policies: Sequence[Policy], path: Path, span: Span) -> Report:
     return found.document()
 
 
-def _by_server(policies: Sequence[Policy], span: Span) -> Report:
-    """The server's job, looked at until it ends; it goes on there when this command does not."""
-    body: dict[str, Any] = {"documents": [policy.document() for policy in policies]}
+def _by_server(policies: Sequence[Policy], span: Span, *, prune: bool) -> Report:
+    """The server's job, looked at until it ends; given up there when it is given up here."""
+    body: dict[str, Any] = {"documents": [policy.document() for policy in policies], "whole": prune}
     body |= {name: rfc3339(at) for name, at in (("since", span.since), ("until", span.until)) if at is not None}
-    with Api() as api, _bar("{task.completed:,.0f} decisions") as bar:
+    with Api() as api:
         job = api.post("/policies/backtests", body)
-        task = bar.add_task("", total=None)
-        while job["state"] == "running":
-            time.sleep(POLL_SECONDS)
-            job = api.get(f"/policies/backtests/{segment(job['id'])}")
-            bar.update(task, completed=job["done"], total=job["total"])
+        path = f"/policies/backtests/{segment(job['id'])}"
+        try:
+            job = _ended(api, path, job)
+        except KeyboardInterrupt:
+            api.delete(path)
+            raise
     if job["state"] != "done":
-        hint = "Start it again; the server's log says more."
-        raise Unavailable(f"backtest_{job['state']}", f"the backtest ended early: {job['error']}", hint=hint)
+        raise Unavailable(
+            f"backtest_{job['state']}", f"the backtest ended early: {job['error']}", hint="Start it again."
+        )
     report: Report = job["result"]
     return report
+
+
+def _ended(api: Api, path: str, job: dict[str, Any]) -> dict[str, Any]:
+    with _bar("{task.completed:,.0f} of {task.total:,.0f} decisions") as bar:
+        task = bar.add_task("", total=job["total"])
+        while job["state"] == "running":
+            time.sleep(POLL_SECONDS)
+            job = api.get(path)
+            bar.update(task, completed=job["done"], total=job["total"])
+    return job
 
 
 def verdict(report: Report, *, allow_loosening: bool) -> bool:

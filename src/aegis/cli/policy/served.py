@@ -5,7 +5,7 @@ It only reads; a document of a newer Aegis than this one is refused rather than 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,12 @@ def parsed(item: dict[str, Any]) -> Policy:
         name = item.get("id") or item["policy_id"]
         message = f"the server's policy {name} is of a format that is not known here: {error.message}"
         raise Invalid(error.code, message, field=error.field, hint="Use the `aegis` of the server's version.") from None
+
+
+def afterwards(before: Sequence[Policy], wanted: Sequence[Policy], *, prune: bool) -> list[Policy]:
+    """The set there would be: pruned to what is wanted, or what is wanted among what stays."""
+    names = {policy.id for policy in wanted}
+    return [*wanted] if prune else [*(policy for policy in before if policy.id not in names), *wanted]
 
 
 def chosen(paths: list[Path] | None) -> list[Policy]:

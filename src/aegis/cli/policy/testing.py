@@ -35,6 +35,12 @@ MoreRoles = Annotated[
 MoreActions = Annotated[
     list[str] | None, typer.Option("--action", help="An action that exists beside Aegis's own; repeat it for more.")
 ]
+Prune = Annotated[
+    bool,
+    typer.Option(
+        "--prune", help="These policies are all there is; else they take the place of those of their ids in force."
+    ),
+]
 SEVERITY_STYLE: dict[Severity, str] = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
 
