@@ -51,9 +51,12 @@ def test_a_file_that_is_named_twice_is_read_once(tmp_path: Path) -> None:
         ("a.json", policy("prоd"), ":3 (at /id): "),
         ("a.json", {"tests": [case("MAYBE")]}, "(at /tests/0/expect): "),
         ("a.json", {"tests": []} | {"id": "a"}, "(at /apiVersion): "),
-        ("a.yaml", "x" * 70_000, ":1: at most 65536 bytes are accepted, and they end on line 1. Split it into several"),
+        ("a.yaml", "x" * 70_000, ": at most 65536 bytes are accepted, and they end on line 1. Split it into several"),
         ("a.yaml", "", ": the document is empty."),
-        ("a.yaml", "just text", ":1: "),
+        ("a.yaml", "just text", ": "),
+        ("a.json", "[" * 100_000, ": "),
+        ("a.json", '{"a":' * 10_000, ": nesting deeper than 32"),
+        ("a.json", "{" + " " * (2 << 20), ": at most 1048576 bytes are accepted"),
     ],
 )
 def test_what_cannot_be_read_is_told_with_file_place_rule_and_next_step(
@@ -108,7 +111,7 @@ def test_a_file_name_cannot_act_on_the_terminal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("pointer", "line"),
-    [("", 1), ("/id", 2), ("/conditions/all/1/change", 11), ("/tests/0/request/action", 18), ("/conditions/none", 8)],
+    [("/id", 2), ("/conditions/all/1/change", 11), ("/tests/0/request/action", 18), ("/conditions/none", 8)],
 )
 def test_a_pointer_leads_to_its_line(pointer: str, line: int) -> None:
     assert line_of(YAML, pointer) == line
@@ -117,6 +120,7 @@ def test_a_pointer_leads_to_its_line(pointer: str, line: int) -> None:
 def test_text_that_is_no_document_has_no_lines() -> None:
     assert line_of("{", "/id") is None
     assert line_of("", "/id") is None
+    assert line_of(YAML, "") is None
 
 
 @pytest.mark.parametrize("document", starter.documents(), ids=lambda one: one["id"])

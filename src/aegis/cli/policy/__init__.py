@@ -18,6 +18,7 @@ from aegis.cli.policy.testing import check, run_tests
 from aegis.cli.policy.why import why, why_not
 
 LOCAL, SERVER, EITHER = "On files, without a server", "In a running Aegis", "On files, or on what is in force"
+REQUEST = '{"principal": {"id": "ann", "roles": ["operator"]}, "action": "restart_pod", "resource": "pod/shop/x"}'
 EPILOG = (
     "Exit codes: 0 fine · 1 findings, failed tests, differing decisions, or the answer is no · 2 wrong usage, or input "
     "that cannot be read · 4 not logged in or not allowed · 5 not found · 6 conflict · 7 something did not answer."
@@ -70,7 +71,10 @@ app.command(
 )(backtest)
 app.command(
     rich_help_panel=EITHER,
-    epilog=example("aegis policy why request.json --policies policies/", "aegis policy why request.json"),
+    epilog=example(
+        f"echo '{REQUEST}' | aegis policy why -",
+        "aegis policy why request.json --policies policies/",
+    ),
 )(why)
 app.command(
     "why-not",

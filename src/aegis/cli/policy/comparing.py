@@ -23,7 +23,7 @@ from aegis.policy.schema import json_schema
 def diff(
     a: Annotated[Path, typer.Argument(metavar="A", help="A directory or file of policies: how it was.")],
     b: Annotated[
-        Path | None, typer.Argument(metavar="[B]", help="How it would be. Without B: from what is in force to A.")
+        Path | None, typer.Argument(metavar="B", help="How it would be. Without B: from what is in force to A.")
     ] = None,
     prune: Prune = False,
     limit: Annotated[int, typer.Option(min=1, help="How many differences are shown.")] = 10,

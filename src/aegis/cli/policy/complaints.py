@@ -15,6 +15,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from aegis.cli.app import sentence
 from aegis.cli.policy.positions import line_of
 from aegis.cli.terminal import visible
 from aegis.kit.errors import Invalid
@@ -75,11 +76,10 @@ class PolicyGroup(TyperGroup):
         except Unreadable as error:
             _say([one.sentence for one in error.complaints])
         except Invalid as error:
-            where = f" (at {error.field})" if error.field else ""
-            _say([f"{error.message.rstrip('.')}{where}. {error.hint or FORMAT}"])
+            _say([sentence(error)])
         raise typer.Exit(UNREADABLE)
 
 
-def _say(sentences: Sequence[str]) -> None:
-    for sentence in sentences:
-        sys.stderr.write(f"aegis: {visible(sentence)}\n")
+def _say(lines: Sequence[str]) -> None:
+    for line in lines:
+        sys.stderr.write(f"aegis: {visible(line)}\n")

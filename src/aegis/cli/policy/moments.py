@@ -24,14 +24,19 @@ def ago(text: str | None) -> datetime | None:
     try:
         return now() - duration(text)
     except ValueError:
-        return moment(text)
+        return _moment(text, "30d, ")
 
 
 def moment(text: str) -> datetime:
     """`2026-03-03T12:00:00+01:00`, or a date, which begins at midnight UTC."""
+    return _moment(text, "")
+
+
+def _moment(text: str, also: str) -> datetime:
     try:
         if len(text) == len("2026-03-03"):
             return datetime.fromisoformat(text).replace(tzinfo=UTC)
         return parse_rfc3339(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no time; write 30d, 2026-03-03 or 2026-03-03T12:00:00+01:00") from None
+        how = f"write {also}2026-03-03 or 2026-03-03T12:00:00+01:00"
+        raise typer.BadParameter(f"{text!r} is no time; {how}") from None

@@ -1,6 +1,6 @@
 """Where in a file a JSON pointer points: the line that an editor can jump to.
 
-Asked only when there is something to say about a place; text that is no YAML (JSON is) has no lines to give.
+Asked only of text that was read as a document, and so is not deeper than one; JSON has its lines as YAML.
 """
 
 from __future__ import annotations
@@ -9,7 +9,12 @@ import yaml
 
 
 def line_of(text: str, pointer: str) -> int | None:
-    """The line of what the pointer names, or of the nearest part around it that is there; None for other text."""
+    """The line of what the pointer names, or of the nearest part around it that is there.
+
+    None for the whole document, and for text that is no YAML.
+    """
+    if not pointer:
+        return None
     try:
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.YAMLError:

@@ -49,7 +49,8 @@ class _Reading:
 
     def take(self, path: Path) -> None:
         try:
-            raw = path.read_bytes()
+            with path.open("rb") as file:
+                raw = file.read(MAX_BYTES + 1)
         except OSError as error:
             self.complaints.append(Complaint(path, f"it cannot be read ({error.strerror})", "Check its permissions."))
             return

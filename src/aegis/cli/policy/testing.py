@@ -26,9 +26,7 @@ from aegis.policy.documents import Policy
 from aegis.policy.findings import Finding, Severity
 from aegis.policy.suite import Result
 
-Paths = Annotated[
-    list[Path], typer.Argument(metavar="PATH...", help="Directories or files of policies, in JSON or YAML.")
-]
+Paths = Annotated[list[Path], typer.Argument(metavar="PATH", help="Directories or files of policies, in JSON or YAML.")]
 MoreRoles = Annotated[
     list[str] | None, typer.Option("--role", help="A role that exists beside Aegis's own; repeat it for more.")
 ]
@@ -38,7 +36,7 @@ MoreActions = Annotated[
 Prune = Annotated[
     bool,
     typer.Option(
-        "--prune", help="These policies are all there is; else they take the place of those of their ids in force."
+        "--prune", help="Nothing but these policies; without it they join those in force, in place of their own ids."
     ),
 ]
 SEVERITY_STYLE: dict[Severity, str] = {"error": "bold red", "warning": "yellow", "note": "cyan"}
