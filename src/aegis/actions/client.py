@@ -10,7 +10,7 @@ import json
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 from urllib.parse import quote
 
 import httpx2
@@ -25,6 +25,8 @@ from aegis.kit.strict_json import canonical, loads
 
 Made = TypeVar("Made")
 OutcomeState = Literal["open", "executed", "failed", "unknown"]
+STATES = frozenset(get_args(OutcomeState))
+MAX_ANSWER_BYTES = 1 << 20
 _UNTOUCHED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 
 
@@ -60,6 +62,9 @@ class Outcome:
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> Outcome:
+        """Raises `ValueError` for a state that is none of ours: nobody knows what it says of the effect."""
+        if document["state"] not in STATES:
+            raise ValueError("no state of an outcome")
         return cls(**{name: document[name] for name in cls.__dataclass_fields__})
 
 
@@ -128,7 +133,7 @@ class ExecutorClient:
     def health(self) -> dict[str, Any]:
         """The executor's own report; a report of `down` is an answer, not an error."""
         try:
-            return _document(self._http.get(f"{self._url}/health"))
+            return _document(*self._exchange("GET", "/health", b"", {}))
         except httpx2.HTTPError as error:
             raise NotApplied("executor_unreachable", f"the executor does not answer ({type(error).__name__})") from None
 
@@ -150,41 +155,49 @@ class ExecutorClient:
             nonce=secrets.token_urlsafe(24),
         )
         try:
-            response = self._http.request(
-                method, f"{self._url}{path}", content=body, headers=headers | {"Content-Type": "application/json"}
-            )
+            status, content = self._exchange(method, path, body, headers | {"Content-Type": "application/json"})
         except _UNTOUCHED as error:
             message = f"the executor cannot be reached ({type(error).__name__})"
             raise NotApplied("executor_unreachable", message) from None
         except httpx2.HTTPError as error:
             raise OutcomeUnknown("executor_silent", f"the executor did not answer ({type(error).__name__})") from None
-        return _answer(response)
+        return _answer(status, content)
+
+    def _exchange(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+        """Status and content of the answer, read no further than one byte past what any answer of ours has."""
+        content, headers = bytearray(), headers | {"Accept-Encoding": "identity"}
+        with self._http.stream(method, f"{self._url}{path}", content=body, headers=headers) as response:
+            for chunk in response.iter_raw():  # a compressed one was not asked for and could be of any size
+                content += chunk
+                if len(content) > MAX_ANSWER_BYTES:
+                    break
+        return response.status_code, bytes(content)
 
 
 def _made(make: Callable[[dict[str, Any]], Made], document: dict[str, Any], failure: type[Unavailable]) -> Made:
     """The value that a 200 carries; one in another form is not the executor's, whoever sent it."""
     try:
         return make(document)
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         raise failure("executor_garbled", "the executor answered in a form that is not its own") from None
 
 
-def _answer(response: httpx2.Response) -> dict[str, Any]:
-    document = _document(response)
-    if response.status_code == 200:
+def _answer(status: int, content: bytes) -> dict[str, Any]:
+    document = _document(status, content)
+    if status == 200:
         return document
-    code = str(document.get("code", f"http_{response.status_code}"))
+    code = str(document.get("code", f"http_{status}"))
     message = str(document.get("detail", "the executor gave no reason"))
-    if 400 <= response.status_code < 500:
+    if 400 <= status < 500:
         raise ActionRefused(code, message, field=document.get("field"), hint=document.get("hint"))
     if document.get("applied") is False:
         raise NotApplied(code, message)
     raise OutcomeUnknown(code, message)
 
 
-def _document(response: httpx2.Response) -> dict[str, Any]:
+def _document(status: int, content: bytes) -> dict[str, Any]:
     try:
-        document = loads(response.content)
+        document = loads(content, max_bytes=MAX_ANSWER_BYTES)
     except AegisError:
-        return {"detail": f"the executor answered {response.status_code} without JSON"}
+        return {"detail": f"the executor answered {status} without JSON"}
     return document if isinstance(document, dict) else {"detail": json.dumps(document)[:200]}

@@ -13,7 +13,7 @@ Invariants
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, assert_never
 
 from aegis.actions.client import ActionRefused, NotApplied, Outcome, OutcomeUnknown
 from aegis.actions.plan import Plan, plan_digest
@@ -208,11 +208,13 @@ def _from_journal(loop: Loop, outcome: Outcome) -> Move | Later:
         return Later(loop.clock.now() + RETRY, "the executor is still at it")
     if outcome.state == "unknown":
         return Move(to=State.UNKNOWN, reason=f"{outcome.detail}: reading back", stage="act", wait=RETRY, data=data)
-    effect_at = parse_rfc3339(outcome.finished_at) if outcome.finished_at else loop.clock.now()
     if outcome.state == "failed":
         refusal = Refusal(Reason.EXECUTOR_REFUSED, outcome.detail)
         changes = {"result": result, "refusals": [refusal.as_json()]}
         return Move(to=State.FAILED, reason=outcome.detail, stage="act", data=data, changes=changes)
+    if outcome.state != "executed":
+        assert_never(outcome.state)
+    effect_at = parse_rfc3339(outcome.finished_at) if outcome.finished_at else loop.clock.now()
     how = "read back from the executor's journal" if outcome.reconciled else "done"
     return Move(
         to=State.EXECUTED,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from aegis.actions.client import ExecutorClient, NotApplied, OutcomeUnknown
@@ -30,7 +30,20 @@ async def an_empty_object(request: Request) -> Response:
     return JSONResponse({})
 
 
-@pytest.fixture(params=[a_page, an_empty_object])
+async def an_outcome_of_another_kind(request: Request) -> Response:
+    fields = ("id", "before", "after", "resource_version", "detail", "finished_at", "reconciled", "evidence")
+    return JSONResponse(dict.fromkeys(fields) | {"state": "mostly_done"})
+
+
+async def an_endless_answer(request: Request) -> Response:
+    async def forever() -> AsyncIterator[bytes]:
+        while True:
+            yield b" " * 65536
+
+    return StreamingResponse(forever())
+
+
+@pytest.fixture(params=[a_page, an_empty_object, an_outcome_of_another_kind, an_endless_answer])
 def stranger(request: pytest.FixtureRequest) -> Iterator[ExecutorClient]:
     """A client of something that answers 200 to everything and is no executor."""
     app = Starlette(routes=[Route("/{path:path}", request.param, methods=["GET", "POST", "DELETE"])])
