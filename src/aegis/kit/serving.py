@@ -22,7 +22,9 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from aegis.kit.clock import SystemClock
 from aegis.kit.errors import Unavailable
+from aegis.kit.ids import Ids
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
@@ -33,6 +35,7 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 GRACE_SECONDS = 10
 HEAD_BYTES, HEAD_SECONDS = 64 * 1024, 15.0
 FRAMING = 9  # bytes of one that is sent as a chunk of its own
+_ids = Ids(SystemClock())
 
 
 class BodyLimit:
@@ -49,13 +52,13 @@ class BodyLimit:
             return
         headers = {name.lower(): value for name, value in scope["headers"]}
         if headers.get(b"content-encoding", b"identity") not in (b"identity", b""):
-            await _refuse(send, 415, "body_compressed", "compressed request bodies are not accepted")
+            await _refuse(scope, send, 415, "body_compressed", "compressed request bodies are not accepted")
             return
         declared = headers.get(b"content-length")
         if declared is not None and (not declared.isdigit() or int(declared) > self.max_bytes):
-            await _refuse(send, 413, "body_too_large", f"at most {self.max_bytes} bytes are accepted")
+            await _refuse(scope, send, 413, "body_too_large", f"at most {self.max_bytes} bytes are accepted")
             return
-        body = await self._read(receive, send)
+        body = await self._read(scope, receive, send)
         if body is None:
             return
         sent = False
@@ -69,7 +72,7 @@ class BodyLimit:
 
         await self.app(scope, replay, send)
 
-    async def _read(self, receive: Receive, send: Send) -> bytes | None:
+    async def _read(self, scope: Scope, receive: Receive, send: Send) -> bytes | None:
         """The whole body, or None after a refusal or a disconnect."""
         chunks: list[bytes] = []
         size = 0
@@ -82,13 +85,15 @@ class BodyLimit:
                     chunk = message.get("body", b"")
                     size += len(chunk)
                     if size > self.max_bytes:
-                        await _refuse(send, 413, "body_too_large", f"at most {self.max_bytes} bytes are accepted")
+                        await _refuse(
+                            scope, send, 413, "body_too_large", f"at most {self.max_bytes} bytes are accepted"
+                        )
                         return None
                     chunks.append(chunk)
                     if not message.get("more_body", False):
                         return b"".join(chunks)
         except TimeoutError:
-            await _refuse(send, 408, "body_too_slow", f"the body did not arrive within {self.seconds:g} s")
+            await _refuse(scope, send, 408, "body_too_slow", f"the body did not arrive within {self.seconds:g} s")
             return None
 
 
@@ -105,7 +110,9 @@ class LocalNames:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and _over_loopback(scope) and not all(map(self._known, _hosts(scope))):
-            await _refuse(send, 421, "host_unknown", "nothing here goes by this name; use an address or localhost")
+            await _refuse(
+                scope, send, 421, "host_unknown", "nothing here goes by this name; use an address or localhost"
+            )
             return
         await self.app(scope, receive, send)
 
@@ -131,14 +138,20 @@ def is_address(text: str) -> bool:
     return True
 
 
-async def _refuse(send: Send, status: int, code: str, detail: str) -> None:
-    problem = {"type": f"urn:aegis:problem:{code}", "title": code, "status": status, "code": code, "detail": detail}
-    body = json.dumps(problem).encode()
+async def _refuse(scope: Scope, send: Send, status: int, code: str, detail: str) -> None:
+    """A problem under the request's id; whoever is asked before the layer that gives ids gives one and tells it."""
+    given = scope.get("aegis.request_id")
+    request_id = given or _ids.new("req")
+    title = code.replace("_", " ")
+    problem = {"type": f"urn:aegis:problem:{code}", "title": title, "status": status, "code": code, "detail": detail}
+    body = json.dumps(problem | {"request_id": request_id}).encode()
     headers = [
         (b"content-type", b"application/problem+json"),
         (b"content-length", str(len(body)).encode()),
         (b"connection", b"close"),
     ]
+    if given is None:
+        headers.append((b"x-request-id", request_id.encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
