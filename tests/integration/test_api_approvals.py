@@ -7,6 +7,7 @@ import threading
 
 import httpx2
 import pytest
+from sqlalchemy import event
 from tests.integration.support_api import DIGEST, Api, problem, shared_api
 
 from aegis.remediation.states import State
@@ -40,6 +41,18 @@ def test_what_waits_is_listed_with_its_incident(shared_api: Api) -> None:
     by_hand = shared_api.waiting(workload="deployment/shop/by-hand", by="op@example.org", roles=["operator"])
     shown = {one["id"]: one for one in shared_api.as_("viewer").get("/approvals").json()["items"]}
     assert shown[by_hand.id]["incident"] is None
+
+
+def test_however_many_wait_their_incidents_are_read_at_once(shared_api: Api) -> None:
+    asked: list[str] = []
+    listen = ("before_cursor_execute", lambda _1, _2, statement, *_: asked.append(statement))
+    for name in ("one", "two", "three"):
+        waiting(shared_api, name)
+    viewer = shared_api.as_("viewer")
+    event.listen(shared_api.database.engine, *listen)
+    assert len(viewer.get("/approvals").json()["items"]) >= 3
+    event.remove(shared_api.database.engine, *listen)
+    assert len([statement for statement in asked if "FROM incidents" in statement]) == 1
 
 
 def test_an_approval_is_written_wakes_the_loop_and_stands_on_the_timeline(shared_api: Api) -> None:

@@ -70,8 +70,7 @@ def add_routes(app: FastAPI, deps: Deps) -> None:
         with deps.database.begin() as conn:
             items = documents(conn, remediations.waiting_for_approval(conn))
             about = {item.incident_id for item in items if item.incident_id}
-            found = [incident for name in about if (incident := incidents.get(conn, name))]
-            known = {summary.id: summary for summary in summaries(conn, found)}
+            known = {summary.id: summary for summary in summaries(conn, incidents.among(conn, about))}
         return WaitingList(items=[Waiting(**dict(item), incident=known.get(item.incident_id or "")) for item in items])
 
     @app.post(f"{V1}/remediations/{{remediation_id}}/approve", dependencies=[needs("approvals:write")])

@@ -5,7 +5,7 @@ The controller writes, the API reads. The partial unique index makes deduplicati
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -169,6 +169,11 @@ def set_state(conn: Connection, incident_id: str, state: IncidentState, *, reaso
 def get(conn: Connection, incident_id: str) -> Incident | None:
     row = conn.execute(select(incidents).where(incidents.c.id == incident_id)).one_or_none()
     return None if row is None else _incident(row)
+
+
+def among(conn: Connection, incident_ids: Collection[str]) -> list[Incident]:
+    """Those of these ids that there are."""
+    return [_incident(row) for row in conn.execute(select(incidents).where(incidents.c.id.in_(incident_ids)))]
 
 
 def page(
