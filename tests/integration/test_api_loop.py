@@ -312,7 +312,7 @@ def test_whoever_stopped_aegis_is_named_until_it_is_resumed_whatever_else_change
     ]
     said = admin.get(f"/why?subject={item.id}").json()["blockers"]
     assert said == [
-        {"code": "stopped", "sentence": "the kill switch is on since 12:00:00 UTC, by operator@example.org"}
+        {"code": "stopped", "sentence": "the kill switch is on since 2026-03-01 12:00:00 UTC, by operator@example.org"}
     ]
     resumed = admin.post("/safety/resume", json={"reason": "all well"}).json()
     assert (resumed["changed_by"], resumed["reason"]) == ("admin@example.org", "all well")

@@ -217,6 +217,15 @@ def test_approvals_shows_the_plan_and_approve_approves_exactly_it(api: Api, aegi
     assert "already" in again.err
 
 
+def test_beside_json_the_plan_and_the_question_are_shown_where_no_program_reads(
+    aegis: Aegis, item: Remediation
+) -> None:
+    done = aegis("approve", item.id, "--json", typed="y\n")
+    assert "replace /spec/replicas: 2 → 3" in done.err
+    assert "Approve this plan?" in done.err
+    assert done.json()["approvals"]["got"][0]["by"] == EMAIL
+
+
 def test_no_answer_or_no_is_no_approval(api: Api, aegis: Aegis, item: Remediation) -> None:
     for typed in ("n\n", ""):
         assert aegis("approve", item.id, typed=typed).code == 1
@@ -250,6 +259,7 @@ def test_why_tells_the_sentence_the_chain_and_the_blockers(api: Api, aegis: Aegi
     shown = aegis("why", "pod/shop/cart-5d4f8c7b9-x2x7k")
     assert "was refused: 20 s to go." in shown.out
     assert "First abnormal sample" in shown.out
+    assert "  2026-03-01 " in shown.out
     assert "blocked (cooldown): 20 s to go" in shown.out
     assert aegis("why", "deployment/shop/cart", "--json").json()["blockers"] == refusals
 

@@ -135,7 +135,9 @@ def _blockers(story: Story, state: Safety) -> list[Blocker]:
     over = story.incident is None or story.incident.closed_at is not None
     over = over and (story.remediation is None or story.remediation.state == "closed")
     if state.stopped and not over:
-        found["stopped"] = f"the kill switch is on since {state.changed_at:%H:%M:%S} UTC, by {state.changed_by}"
+        found["stopped"] = (
+            f"the kill switch is on since {state.changed_at:%Y-%m-%d %H:%M:%S} UTC, by {state.changed_by}"
+        )
     if state.mode == "observe" and not over:
         found["mode_observe"] = "the mode is observe: Aegis watches and does not act"
     return [Blocker(code=code, sentence=sentence) for code, sentence in found.items()]

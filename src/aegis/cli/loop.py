@@ -46,13 +46,18 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel="The loop")(mode)
 
 
-def _out() -> Console:
+def _out(*, stderr: bool = False) -> Console:
     """Piped into a file or another program there is no width to keep to: nothing is cut off or folded."""
-    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=PIPED_WIDTH)
+    terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    return Console(highlight=False, stderr=stderr, width=None if terminal else PIPED_WIDTH)
 
 
 def _clock(text: str | None) -> str:
     return "–" if not text else datetime.fromisoformat(text).astimezone().strftime("%H:%M:%S")
+
+
+def _date(text: str) -> str:
+    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _plain(text: object) -> Text:
@@ -221,12 +226,6 @@ def approvals(as_json: Json = False) -> None:
         _one_remediation(out, item)
 
 
-def _plan_shown(api: Api, remediation_id: str) -> dict[str, Any]:
-    item: dict[str, Any] = api.get(f"/remediations/{segment(remediation_id)}")
-    _one_remediation(_out(), visible(item))
-    return item
-
-
 def approve(
     remediation_id: Annotated[str, typer.Argument(help="From `aegis approvals`.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; for scripts that showed the plan.")] = False,
@@ -234,9 +233,11 @@ def approve(
 ) -> None:
     """Approve exactly the plan shown; a plan that changed since is refused."""
     with Api() as api:
-        item = api.get(f"/remediations/{segment(remediation_id)}") if as_json else _plan_shown(api, remediation_id)
+        item = api.get(f"/remediations/{segment(remediation_id)}")
+        if not (as_json and yes):  # beside JSON, what is for a person goes where programs do not read
+            _one_remediation(_out(stderr=as_json), visible(item))
         if not yes:
-            typer.confirm("Approve this plan?", abort=True)
+            typer.confirm("Approve this plan?", abort=True, err=as_json)
         answer = api.post(f"/remediations/{segment(remediation_id)}/approve", {"plan_digest": item["plan_digest"]})
     print_json(answer) if as_json else _out().print("Approved.")
 
@@ -263,7 +264,7 @@ def why(
     out, answer = _out(), visible(answer)
     out.print(Text(answer["sentence"], style="bold"))
     for link in answer["chain"]:
-        out.print(_plain(f"  {_clock(link['at'])}  {link['stage']:<10} {link['sentence']}"))
+        out.print(_plain(f"  {_date(link['at'])}  {link['stage']:<10} {link['sentence']}"))
     for blocker in answer["blockers"]:
         out.print(Text(f"  blocked ({blocker['code']}): {blocker['sentence']}", style="yellow"))
 
