@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from aegis.cli.supervise import last_words
+
 pytestmark = pytest.mark.integration
 
 SCRIPT = """
@@ -50,6 +52,14 @@ finally:
     supervisor.stop()
     say("stopped")
 """
+
+
+def test_the_last_words_of_a_log_are_read_from_its_end_alone(tmp_path: Path) -> None:
+    log = tmp_path / "part.log"
+    with log.open("ab") as file:
+        file.truncate(1 << 36)  # more than any memory holds
+        file.write(b"\nit began\nThis is the end.\n\n")
+    assert last_words(log) == "This is the end"
 
 
 @contextmanager

@@ -25,6 +25,7 @@ FIRST_BACKOFF, LAST_BACKOFF = 0.5, 30.0
 HEALTHY_SECONDS = 60.0  # a child that lived this long starts again at once
 TRIES_AT_START = 3
 LOG_BYTES = 5 << 20
+TAIL_BYTES = 16 << 10
 REFUSED = 78  # EX_CONFIG: the child said in one sentence why it cannot run; trying again would not help
 SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD}
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
@@ -193,10 +194,16 @@ class Supervisor:
             os._exit(code)
 
     def _last_words(self, part: Part) -> str:
-        """The last line of its log, shortened; the whole log is for `less`."""
         path = self.logs / f"{part.name}.log"
-        lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
-        return f"{lines[-1][:300].rstrip('.') if lines else 'it said nothing'}; log: {path}"
+        return f"{last_words(path) or 'it said nothing'}; log: {path}"
+
+
+def last_words(path: Path) -> str:
+    """The last line of a log, shortened, from its end alone; the whole log is for `less`."""
+    with path.open("rb") as log:
+        log.seek(max(0, path.stat().st_size - TAIL_BYTES))
+        lines = [line.strip() for line in log.read(TAIL_BYTES).decode(errors="replace").splitlines() if line.strip()]
+    return lines[-1][:300].rstrip(".") if lines else ""
 
 
 def _open_log(path: Path) -> int:
