@@ -140,6 +140,8 @@ def test_a_failing_test_stops_it(api: Api, aegis: Aegis, policies: Path) -> None
     assert said.code == 1
     assert "a case: expected DENY, got ALLOW" in said.out
     assert "Nothing was changed." in said.out
+    (failed,) = aegis("apply", policies, "--yes", "--json").json()["failed_tests"]
+    assert (failed["name"], failed["file"]) == ("a case", str(policies / "lab.json"))
     assert in_force(api) == before
 
 
@@ -159,6 +161,14 @@ def test_an_error_that_the_check_finds_stops_it(aegis: Aegis, policies: Path) ->
     assert said.code == 1
     assert "error unknown_role: lab" in said.out
     assert aegis("apply", policies, "--yes", "--role", "sre").code == 0
+
+
+def test_a_warning_is_shown_with_the_plan(aegis: Aegis, policies: Path) -> None:
+    put(policies, document("lab", principals={"roles": ["*"]}))
+    said = aegis("apply", policies, "--yes")
+    assert said.code == 0, said.err
+    assert "warning every_role: lab" in said.out
+    assert "1 warning in 1 policy." in said.out
 
 
 def test_what_the_server_refuses_is_told_with_its_file(aegis: Aegis, policies: Path) -> None:

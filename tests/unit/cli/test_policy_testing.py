@@ -63,7 +63,7 @@ def test_a_finding_says_where_why_and_what_to_do(tmp_path: Path) -> None:
     assert "error unknown_role: a" in said.out
     assert f"{file}:7 (at /principals/roles/0): There is no role sre" in said.out
     assert "Known roles: " in said.out
-    assert "1 error, 0 warnings, 0 notes in 1 policy." in said.out
+    assert "1 error in 1 policy." in said.out
 
 
 def test_further_roles_and_actions_can_be_named(tmp_path: Path) -> None:

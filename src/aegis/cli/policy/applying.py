@@ -28,8 +28,10 @@ from aegis.cli.policy.testing import (
     MoreRoles,
     Paths,
     Prune,
+    findings_document,
     judge,
     refuse_reserved,
+    results_document,
     show_findings,
     show_results,
     tested,
@@ -39,6 +41,8 @@ from aegis.cli.terminal import print_json
 from aegis.kit.errors import Invalid
 from aegis.policy.diff import Diff
 from aegis.policy.documents import Policy
+from aegis.policy.findings import Finding
+from aegis.policy.suite import Result
 
 SIGNS = {"create": ("+", "green"), "update": ("~", "yellow"), "enable": ("+", "green"), "disable": ("-", "red")}
 SHOWN = 10  # differences between decisions
@@ -87,10 +91,15 @@ def apply(
         served = {item["id"]: item for item in standings(api)}
         before = in_force(list(served.values()))
         after = afterwards(before, sources.policies, prune=prune)
-        _refuse_faulty(out, sources, after, role, action)
+        faults = _faults(sources, after, role, action)
+        if faults:
+            print_json(faults.document(sources)) if as_json else faults.show(out, sources)
+            raise typer.Exit(1)
         answer = _put(api, sources, {"dry_run": True, "prune": prune, "expected_digest": seen})
         plan = Plan(sources, served, answer, differing.between(before, after, now()), prune)
         if not as_json:
+            if faults.findings:
+                show_findings(out, sources, faults.findings)
             _show(out, plan)
         if plan.changes and not dry_run:
             if not yes:
@@ -98,28 +107,39 @@ def apply(
             body = {"prune": prune, "comment": comment or _comment(paths), "expected_digest": seen}
             answer = _put(api, sources, body)
     if as_json:
-        print_json(dict(answer) | {"left_alone": plan.left_alone, "decisions": plan.decisions.document()})
+        more = {"left_alone": plan.left_alone, "decisions": plan.decisions.document()}
+        print_json(dict(answer) | more | {"findings": findings_document(sources, faults.findings)})
     elif answer["applied"]:
         say(out, f"Applied: {count(len(answer['changes']), 'change')}; set {answer['digest'][:12]}.", "bold green")
 
 
-def _refuse_faulty(
-    out: Console, sources: Sources, after: Sequence[Policy], role: list[str] | None, action: list[str] | None
-) -> None:
-    """End with 1 where a test fails or a policy of the directory cannot do what it says."""
-    results = tested(sources, after)
-    names = sources.files.keys()
-    findings = [one for one in judge(after, role, action) if one.policy in names and one.severity != "note"]
-    failed = [result for result in results if not result.passed]
-    errors = [one for one in findings if one.severity == "error"]
-    if not failed and not errors:
-        return
-    if failed:
-        show_results(out, sources, failed)
-    if errors:
-        show_findings(out, sources, findings)
-    say(out, "Nothing was changed.", "bold red")
-    raise typer.Exit(1)
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """What keeps a directory from being applied: tests that fail, and findings of which one is an error at least."""
+
+    failed: Sequence[Result]
+    findings: Sequence[Finding]
+
+    def __bool__(self) -> bool:
+        return bool(self.failed) or any(one.severity == "error" for one in self.findings)
+
+    def document(self, sources: Sources) -> dict[str, Any]:
+        tests, findings = results_document(sources, self.failed), findings_document(sources, self.findings)
+        return {"applied": False, "failed_tests": tests, "findings": findings}
+
+    def show(self, out: Console, sources: Sources) -> None:
+        if self.failed:
+            show_results(out, sources, self.failed)
+        if self.findings:
+            show_findings(out, sources, self.findings)
+        say(out, "Nothing was changed.", "bold red")
+
+
+def _faults(sources: Sources, after: Sequence[Policy], roles: list[str] | None, actions: list[str] | None) -> Faults:
+    """Asked of the set as it would be; what is odd about other policies is not this directory's."""
+    failed = [result for result in tested(sources, after) if not result.passed]
+    found = [one for one in judge(after, roles, actions) if one.policy in sources.files and one.severity != "note"]
+    return Faults(failed, found)
 
 
 def _put(api: Api, sources: Sources, options: dict[str, Any]) -> dict[str, Any]:

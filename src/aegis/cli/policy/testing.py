@@ -60,7 +60,7 @@ def run_tests(
     results = tested(sources, sources.policies)
     if as_json:
         passed = all(result.passed for result in results)
-        print_json({"passed": passed, "results": [_located(sources, result) for result in results]})
+        print_json({"passed": passed, "results": results_document(sources, results)})
     else:
         out = console()
         show_results(out, sources, results, verbose=verbose)
@@ -81,7 +81,7 @@ def check(
     refuse_reserved(sources)
     findings = judge(sources.policies, role, action)
     if as_json:
-        print_json({"findings": [_placed(sources, one) for one in findings], "policies": len(sources.policies)})
+        print_json({"findings": findings_document(sources, findings), "policies": len(sources.policies)})
     else:
         show_findings(console(), sources, findings)
     worst = list(FailOn)[: list(FailOn).index(fail_on) + 1]
@@ -127,6 +127,9 @@ def show_results(out: Console, sources: Sources, results: Sequence[Result], *, v
         say(out, f"{'✗' if failed else '✓'} {told}", "red" if failed else "green")
         for result in here if verbose else failed:
             _one(out, path, result)
+    if not results:
+        say(out, "There are no tests.", "yellow")
+        return
     failures = sum(1 for result in results if not result.passed)
     said = f"{count(len(results), 'test')} in {count(len(by_file), 'file')}: "
     say(out, said + (f"{failures} failed." if failures else "all passed."), "bold")
@@ -157,14 +160,14 @@ def show_findings(out: Console, sources: Sources, findings: Sequence[Finding]) -
         say(out, f"{one.severity} {one.code}: {one.policy}", SEVERITY_STYLE[one.severity])
         say(out, f"{sources.place(one.policy, one.pointer)} (at {one.pointer}): {one.sentence}", indent=2)
         say(out, one.next_step, "dim", indent=2)
-    tally = [count(sum(one.severity == name for one in findings), name) for name in ("error", "warning", "note")]
-    said = ", ".join(tally) if findings else "Nothing is odd"
+    numbers = {name: sum(one.severity == name for one in findings) for name in SEVERITY_STYLE}
+    said = ", ".join(count(number, name) for name, number in numbers.items() if number) or "Nothing is odd"
     say(out, f"{said} in {count(len(sources.policies), 'policy', 'policies')}.", "bold")
 
 
-def _located(sources: Sources, result: Result) -> dict[str, Any]:
-    return result.document() | {"file": str(sources.path_of(result.case))}
+def results_document(sources: Sources, results: Sequence[Result]) -> list[dict[str, Any]]:
+    return [one.document() | {"file": str(sources.path_of(one.case))} for one in results]
 
 
-def _placed(sources: Sources, finding: Finding) -> dict[str, Any]:
-    return finding.document() | {"file": str(sources.files[finding.policy])}
+def findings_document(sources: Sources, findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    return [one.document() | {"file": str(sources.files[one.policy])} for one in findings]
