@@ -20,6 +20,7 @@ from aegis.cli.client import save_token
 __all__ = ["api"]
 pytestmark = pytest.mark.integration
 ASK = {"principal": {"id": "aegis", "roles": ["aegis"]}, "action": "restart_deployment", "resource": "deployment/lab/x"}
+LONG = [f"deployment/{'n' * 220}-{number:03}/*" for number in range(250)]
 CASE = {"name": "a case", "at": "2026-03-03T12:00:00Z", "request": ASK}
 
 
@@ -178,6 +179,13 @@ def test_what_the_server_refuses_is_told_with_its_file(aegis: Aegis, policies: P
     said = aegis("apply", policies, "--yes")
     assert said.code == 2
     assert f"aegis: {policies / 'large.yaml'}: a policy has at most 65536 bytes; this has " in said.err
+
+
+def test_more_than_the_server_takes_at_once_is_told_with_what_to_do(aegis: Aegis, policies: Path) -> None:
+    put(policies, *(document(f"large-{number}", resources=LONG) for number in range(20)))
+    said = aegis("apply", policies, "--yes")
+    assert said.code == 2
+    assert said.err == "aegis: at most 1048576 bytes are accepted. Name fewer files at a time, without --prune.\n"
 
 
 def test_json_asks_nothing(aegis: Aegis, policies: Path) -> None:

@@ -28,6 +28,7 @@ _NEXT = {
     "yaml_syntax": "Correct the text there; JSON is accepted too.",
     "json_syntax": "Correct the text there.",
     "json_duplicate_key": "Keep one of the two.",
+    "body_too_large": "Name fewer files at a time, without --prune.",
 }
 _POSITION = re.compile(r"line ([0-9]+) column ([0-9]+): ")
 
@@ -76,6 +77,7 @@ class PolicyGroup(TyperGroup):
         except Unreadable as error:
             _say([one.sentence for one in error.complaints])
         except Invalid as error:
+            error.hint = error.hint or _NEXT.get(error.code)
             _say([sentence(error)])
         raise typer.Exit(UNREADABLE)
 
