@@ -55,11 +55,16 @@ class Database:
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """One transaction; raises `Unavailable` when PostgreSQL cannot be reached."""
+        """One transaction; raises `Unavailable` when PostgreSQL cannot be reached or takes too long."""
         try:
             with self.engine.begin() as connection:
                 yield connection
         except (OperationalError, InterfaceError) as error:
+            if isinstance(error.orig, psycopg.errors.QueryCanceled):  # it answers: that it gave up
+                hint = "Try again in a moment."
+                raise Unavailable(
+                    "database_slow", "the database took too long for this; nothing was changed.", hint=hint
+                ) from error
             if error.connection_invalidated or isinstance(error.orig, psycopg.OperationalError):
                 detail = str(error.orig).strip().splitlines()[0] if error.orig else "connection lost"
                 raise Unavailable("database_unavailable", f"PostgreSQL did not answer: {detail}") from error
