@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import httpx2
 import pytest
-from tests.integration.support_api import Api, problem, shared_api
+from tests.integration.support_api import Api, problem, running_api, shared_api
+
+from aegis.storage.embedded import EmbeddedPostgres
 
 __all__ = ["shared_api"]
 pytestmark = pytest.mark.integration
@@ -134,3 +137,15 @@ def test_metrics_count_by_route_and_never_by_path(shared_api: Api) -> None:
     assert 'aegis_api_requests_total{method="GET",route="/api/v1/incidents/{incident_id}",status="404"}' in text
     assert "aegis_api_request_seconds_bucket" in text
     assert "inc_01j9" not in text
+
+
+def test_a_database_that_nobody_has_seeded_yet_is_seeded_when_somebody_asks(
+    postgres: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    with running_api(postgres, tmp_path) as api:
+        viewer = api.as_("viewer")
+        with api.database.begin() as conn:
+            conn.exec_driver_sql("DELETE FROM safety")
+        first = problem(viewer.get("/state"), 503, "never_started")
+        assert first["hint"]
+        assert viewer.get("/state").json()["mode"] == "approve"

@@ -7,12 +7,13 @@ asks nobody but its database and, for its health, the engine.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 
 import anyio.to_thread
 import httpx2
-from fastapi import FastAPI
+import structlog
+from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from aegis import __version__
@@ -47,7 +48,7 @@ from aegis.api.evaluate import Desk
 from aegis.api.events import Live
 from aegis.api.in_force import InForce
 from aegis.api.metrics import Metrics
-from aegis.api.problems import MEDIA_TYPE, SCHEMA, add_handlers
+from aegis.api.problems import MEDIA_TYPE, SCHEMA, add_handlers, answer, request_id_of
 from aegis.api.quick import App
 from aegis.api.route import MAX_BYTES, Route
 from aegis.kit.errors import Unavailable
@@ -55,8 +56,12 @@ from aegis.kit.serving import BodyLimit
 from aegis.storage.decision_cache import DecisionCache
 from aegis.storage.first_start import seed
 from aegis.storage.policy_recorder import Recorder
+from aegis.storage.safety import NeverStarted
 
-CONNECTIONS = 12  # requests that work at once; each holds one connection of the database at most
+log = structlog.get_logger()
+CONNECTIONS = (
+    12  # requests that work at once, besides those that hash; each holds one connection of the database at most
+)
 
 
 def create_app(deps: Deps) -> FastAPI:
@@ -76,8 +81,7 @@ def create_app(deps: Deps) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = CONNECTIONS
-        with suppress(Unavailable):  # the database is away: every answer says so until it is back
-            await run_in_threadpool(seed, deps.database, now=deps.clock.now(), sandbox=deps.sandbox)
+        await run_in_threadpool(_first_start, deps)
         with recorder:
             await live.start()
             in_force.start()
@@ -104,6 +108,13 @@ def create_app(deps: Deps) -> FastAPI:
     app.state.desk = desk
     app.state.backtests = backtests
     add_handlers(app)
+
+    @app.exception_handler(NeverStarted)
+    async def start_again(request: Request, error: NeverStarted) -> Response:
+        """The database was away when this process began: whoever asks next finds it seeded."""
+        await run_in_threadpool(_first_start, deps)
+        return answer(error, request_id_of(request))
+
     for module in (auth, users, state, incidents, remediations, approvals, why, alerts, audit):
         module.add_routes(app, deps)
     evaluations.add_routes(app, desk, edge)
@@ -118,3 +129,11 @@ def create_app(deps: Deps) -> FastAPI:
     app.add_middleware(BodyLimit, max_bytes=MAX_BYTES)
     app.add_middleware(Edge, clock=deps.clock, ids=deps.ids, metrics=metrics)
     return app
+
+
+def _first_start(deps: Deps) -> None:
+    """Seed the database; while it is away every answer says so, and whoever misses a seed has this called again."""
+    try:
+        seed(deps.database, now=deps.clock.now(), sandbox=deps.sandbox)
+    except Unavailable as error:
+        log.warning("first_start:postponed", code=error.code, detail=error.message)

@@ -34,6 +34,7 @@ from aegis.kit.errors import Conflict, NotFound
 from aegis.policy.documents import Policy, validate
 from aegis.storage import audit, policy_sets
 from aegis.storage.policy_schema import policies, policy_versions
+from aegis.storage.safety import NeverStarted
 from aegis.storage.schema import safety as safety_row
 
 LOCK = 0x4165676973506F6C  # "AegisPol"
@@ -83,7 +84,10 @@ def active(conn: Connection) -> list[PolicyVersion]:
 
 def stamp(conn: Connection) -> str:
     """A text that differs whenever the epoch does, and after a change that was rolled back: its number comes again."""
-    return conn.execute(select(_STAMP).select_from(safety_row)).scalar_one()
+    found = conn.execute(select(_STAMP).select_from(safety_row)).scalar_one_or_none()
+    if found is None:
+        raise NeverStarted
+    return found
 
 
 def in_force(conn: Connection) -> InForce:
@@ -92,6 +96,8 @@ def in_force(conn: Connection) -> InForce:
     joined = safety_row.outerjoin(members, true())
     statement = select(_STAMP.label("stamp"), safety_row.c.epoch, policy_versions).select_from(joined)
     rows = conn.execute(statement.order_by(policy_versions.c.policy_id)).all()
+    if not rows:
+        raise NeverStarted
     names = PolicyVersion.__slots__
     found = [PolicyVersion(*(getattr(row, name) for name in names)) for row in rows if row.policy_id is not None]
     return InForce(str(rows[0].stamp), rows[0].epoch, found)

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, case, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from aegis.audit.entry import Entry
+from aegis.kit.errors import Unavailable
 from aegis.storage import audit
 from aegis.storage.database import notify
 from aegis.storage.schema import safety
@@ -31,9 +32,19 @@ class Safety:
     reason: str
 
 
+class NeverStarted(Unavailable):
+    """Nobody has written the first state yet (`first_start.seed`)."""
+
+    def __init__(self) -> None:
+        sentence = "the database holds no safety state and no policies yet."
+        super().__init__("never_started", sentence, hint="Ask again in a moment.")
+
+
 def read(conn: Connection) -> Safety:
-    """The current state; the row exists from the first migration's seed on (`ensure`)."""
-    row = conn.execute(select(safety)).one()
+    """The current state; raises `NeverStarted` before the first one is written (`ensure`)."""
+    row = conn.execute(select(safety)).one_or_none()
+    if row is None:
+        raise NeverStarted
     return Safety(cast(Mode, row.mode), row.stopped, row.epoch, row.changed_at, row.changed_by, row.reason)
 
 

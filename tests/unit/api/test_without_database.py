@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from structlog.testing import capture_logs
 from tests.unit.api.support_app import app_without_database
 
 from aegis.kit.serving import BackgroundServer
@@ -50,6 +51,13 @@ def test_health_is_down_and_a_ping_still_answers(client: httpx2.Client) -> None:
     assert health.json()["status"] == "down"
     assert client.get("/health/ping").json() == {"status": "ok"}
     assert client.get("/metrics").status_code == 200
+
+
+def test_a_first_start_that_must_wait_is_in_the_log(tmp_path: Path) -> None:
+    app = app_without_database(tmp_path)
+    with capture_logs() as logged, BackgroundServer(app, on_leave=app.state.live.leave):
+        pass
+    assert [one["code"] for one in logged if one["event"] == "first_start:postponed"] == ["database_unavailable"]
 
 
 @contextmanager
