@@ -59,9 +59,7 @@ from aegis.storage.policy_recorder import Recorder
 from aegis.storage.safety import NeverStarted
 
 log = structlog.get_logger()
-CONNECTIONS = (
-    12  # requests that work at once, besides those that hash; each holds one connection of the database at most
-)
+CONNECTIONS = 12  # requests that work at once, besides those that hash; each holds one of the database at most
 
 
 def create_app(deps: Deps) -> FastAPI:
