@@ -321,7 +321,7 @@ def test_the_record_is_listed_searched_exported_and_verified(
     assert aegis("audit", "key").out == signer.verifier.vkey + "\n"
     log = tmp_path / "export.ndjson"
     assert aegis("audit", "export", "-o", str(log)).code == 0
-    every = aegis("audit", "list", "--limit", "1000", "--json").json()["items"]
+    every = aegis("audit", "list", "--limit", "1000", "--evaluations", "--json").json()["items"]
     assert [json.loads(line)["entry"] for line in log.read_text().splitlines()] == [one["entry"] for one in every[::-1]]
     good = aegis("audit", "verify")
     assert good.code == 0, good.out + good.err
