@@ -38,6 +38,7 @@ class Opa:
     """One server, with rules whose resource is tested by the lines of `resource`: `natural`, `globs` or `segments`."""
 
     pid: int | None = None
+    port = 0
 
     def __init__(self, resource: Callable[[str], list[str]]) -> None:
         found = shutil.which("opa")
@@ -59,7 +60,7 @@ class Opa:
         port = _free_port()
         command = [self._program, "run", "--server", "--disable-telemetry", "--log-level", "error"]
         self._process = subprocess.Popen([*command, "--addr", f"127.0.0.1:{port}", str(path)])
-        self.pid = self._process.pid
+        self.pid, self.port = self._process.pid, port
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START_SECONDS)
         self._wait(self._process)
 

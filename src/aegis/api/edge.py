@@ -5,7 +5,7 @@ Wraps the whole app, so that refusals of the body limit and of the router carry 
 
 from __future__ import annotations
 
-import secrets
+from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -14,10 +14,11 @@ import structlog
 from aegis.api.metrics import Metrics
 from aegis.api.problems import MEDIA_TYPE, STATUS, document, internal
 from aegis.kit.clock import Clock
-from aegis.kit.ids import Ids
+from aegis.kit.ids import Ids, Randomness
 from aegis.kit.serving import AsgiApp, Message, Receive, Scope, Send
 
 log = structlog.get_logger()
+_RANDOM = Randomness()
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -47,14 +48,14 @@ class Edge:
             await self.app(scope, receive, send)
             return
         answer = _Answer(scope, send, self.ids.new("req"), self._observer(scope))
-        with structlog.contextvars.bound_contextvars(request_id=answer.request_id):
-            try:
-                await self.app(scope, receive, answer.send)
-            except Exception:  # the top of a request: whatever it is, it is logged and answered
-                log.exception("request:crashed", method=scope["method"], path=scope["path"][:200])
-                if answer.begun:
-                    raise
-                await answer.apologise()
+        structlog.contextvars.bind_contextvars(request_id=answer.request_id)  # each request runs in a task of its own
+        try:
+            await self.app(scope, receive, answer.send)
+        except Exception:  # the top of a request: whatever it is, it is logged and answered
+            log.exception("request:crashed", method=scope["method"], path=scope["path"][:200])
+            if answer.begun:
+                raise
+            await answer.apologise()
 
     def _observer(self, scope: Scope) -> Callable[[int], None]:
         started = self.clock.monotonic()
@@ -75,7 +76,7 @@ class _Answer:
         self.begun = False
         self._send: Callable[[Message], Awaitable[None]] = send
         self._observe = observe
-        self._nonce = secrets.token_urlsafe(16)
+        self._nonce = urlsafe_b64encode(_RANDOM.take(18)).decode()
         scope["aegis.request_id"] = request_id
         scope["aegis.csp_nonce"] = self._nonce
 
@@ -87,10 +88,12 @@ class _Answer:
         await self._send(message)
 
     def _headers(self, message: Message) -> list[tuple[bytes, bytes]]:
-        headers = [*_HEADERS, (b"x-request-id", self.request_id.encode())]
-        headers.append((b"content-security-policy", content_policy(self._nonce).encode()))
-        if all(name.lower() != b"cache-control" for name, _ in message.get("headers", ())):
-            headers.append((b"cache-control", b"no-store"))
+        policy = (b"content-security-policy", content_policy(self._nonce).encode())
+        headers = [*_HEADERS, (b"x-request-id", self.request_id.encode()), policy]
+        for name, _ in message.get("headers", ()):
+            if name.lower() == b"cache-control":
+                return headers
+        headers.append((b"cache-control", b"no-store"))
         return headers
 
     async def apologise(self) -> None:

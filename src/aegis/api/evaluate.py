@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import Request as HttpRequest
@@ -33,6 +34,7 @@ from aegis.kit.errors import Unavailable
 from aegis.policy.api_access import asking, fulfilled
 from aegis.policy.cache import Answer, answer
 from aegis.storage.decision_cache import DecisionCache
+from aegis.storage.policy_audit import Occasion
 from aegis.storage.policy_recorder import Recorder
 from aegis.storage.policy_set import Serving
 from aegis.storage.sessions import Credential
@@ -43,13 +45,12 @@ BREATH = 64  # questions of a batch after which others get a turn
 MOST_ADMISSIONS = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(NamedTuple):
     """An answer, how it came about, and under which number it is on record."""
 
     answer: Answer
     cached: bool
-    record: int = 0
+    record: int
 
     def body(self) -> bytes:
         """`{"id": …, "cached": …}` and then the decision's own fields, as bytes."""
@@ -64,8 +65,8 @@ class Wanted:
     """
 
     questions: Sequence[Asked]
-    rule: Callable[[Answer], Answer] = lambda found: found
-    enough: Callable[[Answer], bool] = lambda _: False
+    rule: Callable[[Answer], Answer] | None = None
+    enough: Callable[[Answer], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ class Desk:
     in_force: InForce
     cache: DecisionCache
     metrics: Metrics
+    _looking: dict[Credential, asyncio.Future[Principal | None]] = field(default_factory=dict)
     _admissions: dict[tuple[Principal, str], Asked] = field(default_factory=dict)
 
     async def admit(self, scope: dict[str, Any]) -> Admission:
@@ -99,26 +101,41 @@ class Desk:
         return Admission(await run_in_threadpool(self.doorkeeper.admit, HttpRequest(scope), PERMISSION), None)
 
     async def _caller(self, scope: dict[str, Any]) -> Principal | None:
-        """Whose credential it is; looked up without policy, so that nobody waits while that is compiled."""
+        """Whose credential it is; looked up without policy, so that nobody waits while that is compiled.
+
+        Many that show the same one at the same time share one look-up.
+        """
         credential = self._credential(scope)
         if credential is None:
             return None
         who = self.callers.known(credential)
-        if who is None:
+        if who is not None:
+            return who
+        looking = self._looking.get(credential)
+        if looking is None:
+            looking = asyncio.ensure_future(self._look_up(credential, scope))
+            self._looking[credential] = looking
+        return await asyncio.shield(looking)
+
+    async def _look_up(self, credential: Credential, scope: dict[str, Any]) -> Principal | None:
+        try:
             turn = self.callers.turn
             who = await run_in_threadpool(self.doorkeeper.known, HttpRequest(scope))
             if who is not None:
                 self.callers.remember(credential, who, turn)
-        return who
+            return who
+        finally:
+            del self._looking[credential]
 
     async def answer(self, wanted: Wanted, admission: Admission, request_id: str) -> list[Given]:
         """Decide under one set, write everything down together, and only then hand the answers out."""
         for attempt in range(1, TRIES + 1):
             serving = self.in_force.serving or await self._look()
             now = self.clock.now()
-            rows = self._admission_rows(admission, serving, now, request_id)
+            occasion = Occasion(SOURCE, now, request_id)
+            rows = self._admission_rows(admission, serving, now, occasion)
             before = len(rows)
-            given = await self._decide(wanted, serving, now, request_id, rows)
+            found = await self._decide(wanted, serving, now, occasion, rows)
             if not rows:
                 return []
             committed = await self.recorder.record_rows(rows, now)
@@ -127,48 +144,56 @@ class Desk:
                 if attempt < TRIES and self.in_force.serving is not serving:
                     continue
             break
-        for one in given:
-            self.metrics.decided(one.answer.effect, cached=one.cached)
+        self._count(found)
         numbers = committed.ids[before:]
-        return [Given(one.answer, one.cached, number) for one, number in zip(given, numbers, strict=True)]
+        return [Given(one, cached, number) for (one, cached), number in zip(found, numbers, strict=True)]
+
+    def _count(self, found: Sequence[tuple[Answer, bool]]) -> None:
+        if len(found) == 1:
+            self.metrics.decided(found[0][0].effect, 1, cached=found[0][1])
+            return
+        for (effect, cached), number in Counter([(one.effect, cached) for one, cached in found]).items():
+            self.metrics.decided(effect, number, cached=cached)
 
     async def turn_away(self, admission: Admission, request_id: str) -> None:
         """Record that somebody was let in whose questions cannot be read."""
         serving = self.in_force.serving or await self._look()
         now = self.clock.now()
-        rows = self._admission_rows(admission, serving, now, request_id)
+        rows = self._admission_rows(admission, serving, now, Occasion(SOURCE, now, request_id))
         if rows:
             await self.recorder.record_rows(rows, now)
 
     async def _decide(
-        self, wanted: Wanted, serving: Serving, now: datetime, request_id: str, rows: list[bytes]
-    ) -> list[Given]:
-        """The answers, up to the first that is enough; their rows are added."""
-        given: list[Given] = []
+        self, wanted: Wanted, serving: Serving, now: datetime, occasion: Occasion, rows: list[bytes]
+    ) -> list[tuple[Answer, bool]]:
+        """The answers, up to the first that is enough, and whether each was kept; their rows are added."""
+        found: list[tuple[Answer, bool]] = []
+        stamp, epoch, enough = serving.stamp, serving.epoch, wanted.enough
         for number, asked in enumerate(wanted.questions):
             if number and number % BREATH == 0:
                 await asyncio.sleep(0)
-            began = time.perf_counter()
-            found, cached = asked.kept(serving.stamp, now), True
-            if found is None:
-                found, cached = await self._afresh(asked, serving, now, wanted.rule)
-            spent = round((time.perf_counter() - began) * 1_000_000)
-            rows.append(asked.row(SOURCE, found, serving.epoch, now, request_id, latency_us=spent, cached=cached))
-            given.append(Given(found, cached))
-            if wanted.enough(found):
+            one, cached, spent = asked.kept(stamp, now), True, 0
+            if one is None:
+                began = time.perf_counter()
+                one, cached = await self._afresh(asked, serving, now, wanted.rule)
+                spent = round((time.perf_counter() - began) * 1_000_000)
+            rows.append(asked.row(one, epoch, occasion, latency_us=spent, cached=cached))
+            found.append((one, cached))
+            if enough is not None and enough(one):
                 break
-        return given
+        return found
 
     async def _afresh(
-        self, asked: Asked, serving: Serving, now: datetime, rule: Callable[[Answer], Answer]
+        self, asked: Asked, serving: Serving, now: datetime, rule: Callable[[Answer], Answer] | None
     ) -> tuple[Answer, bool]:
-        """From the cache or from the bundle; a Redis is asked beside the event loop."""
+        """From the bundle; where a Redis shares answers, it is asked first, beside the event loop."""
         request = asked.at(now)
         if self.cache.shared is None:
-            found, cached = self.cache.evaluate(serving, request)
+            found, cached = answer(serving.bundle.evaluate(request), now=now), False
         else:
             found, cached = await run_in_threadpool(self.cache.evaluate, serving, request)
-        found = rule(found)
+        if rule is not None:
+            found = rule(found)
         asked.keep(found, serving.stamp)
         return found, cached
 
@@ -190,18 +215,18 @@ class Desk:
             asked.keep(found, serving.stamp)
         return found
 
-    def _admission_rows(self, admission: Admission, serving: Serving, now: datetime, request_id: str) -> list[bytes]:
+    def _admission_rows(self, admission: Admission, serving: Serving, now: datetime, occasion: Occasion) -> list[bytes]:
         """What the caller was let in by, as it stands now; raises `Unavailable` where it was taken away meanwhile."""
         asked = admission.asked
         if asked is None:
             return []
-        began = time.perf_counter()
         cached = asked.kept(serving.stamp, now) is not None
+        began = time.perf_counter()
         found = self._allowed(asked, serving, now)
         if found.effect != "allow":
             raise Unavailable("policies_moved", "the policies changed while this was asked.", hint="Ask again.")
         spent = round((time.perf_counter() - began) * 1_000_000)
-        return [asked.row(SOURCE, found, serving.epoch, now, request_id, latency_us=spent, cached=cached)]
+        return [asked.row(found, serving.epoch, occasion, latency_us=0 if cached else spent, cached=cached)]
 
     async def _look(self) -> Serving:
         found = await run_in_threadpool(self.in_force.look)

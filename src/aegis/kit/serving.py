@@ -14,10 +14,11 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -127,9 +128,15 @@ def _hosts(scope: Scope) -> list[str]:
 
 def _over_loopback(scope: Scope) -> bool:
     host, _ = scope.get("server") or ("", None)  # where the request arrived
+    return _is_loopback(host)
+
+
+@lru_cache(maxsize=64)
+def _is_loopback(host: str) -> bool:
     return is_address(host) and ip_address(host).is_loopback
 
 
+@lru_cache(maxsize=1024)
 def is_address(text: str) -> bool:
     try:
         ip_address(text)
@@ -199,6 +206,32 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+class _Together:
+    """A transport that sends what was written in one turn of the loop at once: a head and its body are one packet."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._written: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if not self._written:
+            self._loop.call_soon(self._send)
+        self._written.append(data)
+
+    def close(self) -> None:
+        self._send()
+        self._transport.close()
+
+    def _send(self) -> None:
+        written, self._written = self._written, []
+        if written and not self._transport.is_closing():
+            self._transport.write(written[0] if len(written) == 1 else b"".join(written))
+
+
 class _Patience(HttpToolsProtocol):
     """HTTP whose heads, trailers and chunk extensions end: within `HEAD_BYTES`, and heads within `HEAD_SECONDS`.
 
@@ -206,7 +239,7 @@ class _Patience(HttpToolsProtocol):
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        super().connection_made(transport)
+        super().connection_made(cast(asyncio.Transport, _Together(transport, self.loop)))
         self._surplus = 0  # bytes of this request that are no body
         self._deadline = self.loop.call_later(HEAD_SECONDS, transport.close)
 

@@ -68,16 +68,27 @@ class Evaluation:
 
     def row(self) -> bytes:
         """The row as text for COPY, without its id; raises `Invalid` for text that PostgreSQL cannot hold."""
-        form = RowForm(self.source, self.request, self.answer, self.epoch)
-        return form.row(self.request.now, self.request_id, latency_us=self.latency_us, cached=self.cached)
+        form = RowForm(self.request, self.answer, self.epoch)
+        occasion = Occasion(self.source, self.request.now, self.request_id)
+        return form.row(occasion, latency_us=self.latency_us, cached=self.cached)
+
+
+class Occasion:
+    """What the rows of one call have in common: who asked policy, when, and for which request."""
+
+    __slots__ = ("head", "now")
+
+    def __init__(self, source: str, now: datetime, request_id: str | None) -> None:
+        self.head = _line((_moment(now), source, request_id)) + b"\t"
+        self.now = written(now).encode()
 
 
 class RowForm:
-    """The rows of one question and its answer: when they are asked again, only time, request id and speed differ."""
+    """The rows of one question and its answer: when they are asked again, only the occasion and its speed differ."""
 
-    __slots__ = ("_after_now", "_before_now", "_shadow", "_source")
+    __slots__ = ("_after_now", "_before_now", "_end")
 
-    def __init__(self, source: str, request: Request, given: Answer, epoch: int) -> None:
+    def __init__(self, request: Request, given: Answer, epoch: int) -> None:
         """Raises `Invalid` for text that PostgreSQL cannot hold."""
         try:
             facts = request.facts()
@@ -85,33 +96,23 @@ class RowForm:
             known = msgspec.json.encode({name: facts[name] for name in ("metadata", "context", "change")}).decode()
             roles, policies = _array(request.roles), _array(given.policies)
             before = (request.principal_id, roles, request.action, request.resource, f'{asked[:-1]},"now":"')
-            after = (
-                f'",{known[1:]}',
-                given.effect,
-                given.code,
-                policies,
-                given.body.decode(),
-                given.bundle,
-                str(epoch),
-            )
-            self._source = _line((source,))
-            self._before_now, self._after_now = _line(before), _line(after)
-            self._shadow = b"t" if given.shadow else b"f"
+            after = (f'",{known[1:]}', given.effect, given.code, policies, given.body.decode(), given.bundle)
+            self._before_now = _line(before)
+            self._after_now = b"%b\t%d\t" % (_line(after), epoch)
+            self._end = b"t" if given.shadow else b"f"
         except UnicodeEncodeError:
             raise Invalid("policy_audit_text", "a fact of the request is no text that can be recorded") from None
 
-    def row(self, now: datetime, request_id: str | None, *, latency_us: int, cached: bool) -> bytes:
-        """The row of being asked now; raises `Invalid` for a request id that PostgreSQL cannot hold."""
-        return b"%b\t%b\t%b\t%b%b%b\t%d\t%b\t%b" % (
-            _moment(now).encode(),
-            self._source,
-            b"\\N" if request_id is None else _line((request_id,)),
+    def row(self, occasion: Occasion, *, latency_us: int, cached: bool) -> bytes:
+        """The row of having been asked on this occasion."""
+        return b"%b%b%b%b%d\t%b\t%b" % (
+            occasion.head,
             self._before_now,
-            written(now).encode(),
+            occasion.now,
             self._after_now,
             min(latency_us, MAX_LATENCY_US),
             b"t" if cached else b"f",
-            self._shadow,
+            self._end,
         )
 
 

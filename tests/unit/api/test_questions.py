@@ -16,7 +16,7 @@ from aegis.kit.strict_json import loads
 from aegis.policy.cache import answer
 from aegis.policy.compile import compile_bundle
 from aegis.policy.request import Request
-from aegis.storage.policy_audit import Evaluation
+from aegis.storage.policy_audit import Evaluation, Occasion
 
 
 class Pairs(list[Any]):
@@ -62,12 +62,16 @@ def test_both_readers_say_the_same(text: bytes) -> None:
     assert outcome(document_of, text) == outcome(loads, text)
 
 
-@pytest.mark.parametrize("text", [b'{"a":1,"b":[{"c":":x"}]}', b"{}", b"[1,2.5]", '{"ä":"ö"}'.encode()])
+@pytest.mark.parametrize(
+    "text", [b'{"a":1,"b":[{"c":":x"}]}', b"{}", b"[1,2.5]", b'{"role-07":"-0"}', '{"ä":"ö"}'.encode()]
+)
 def test_compact_documents_are_read_the_quick_way(text: bytes) -> None:
     assert is_plain(text)
 
 
-@pytest.mark.parametrize("text", [b'{"a" :1}', b'{"a"\n:1}', b'{"\\u0061":1}', b"[-0]", b'{"a"\t :1}', b'{"a"\r:1}'])
+@pytest.mark.parametrize(
+    "text", [b'{"a" :1}', b'{"a"\n:1}', b'{"\\u0061":1}', b"[-0]", b'{"a"\t :1}', b'{"a"\r:1}', b"-0", b"[1,-0]"]
+)
 def test_what_could_hide_a_key_is_read_the_strict_way(text: bytes) -> None:
     assert not is_plain(text)
 
@@ -93,7 +97,7 @@ def test_the_row_of_a_kept_answer_is_that_of_an_evaluation_made_now() -> None:
         now = NOON + timedelta(seconds=seconds)
         kept = asked.kept("7/1", now)
         assert kept is found
-        row = asked.row("api", kept, 7, now, "req_1", latency_us=3, cached=True)
+        row = asked.row(kept, 7, Occasion("api", now, "req_1"), latency_us=3, cached=True)
         assert row == Evaluation("api", asked.at(now), found, 7, 3, "req_1", cached=True).row()
     assert asked.kept("8/1", NOON) is None
     assert asked.kept("7/1", NOON - timedelta(seconds=1)) is None
