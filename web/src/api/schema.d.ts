@@ -470,6 +470,8 @@ export interface paths {
         /**
          * Page
          * @description Newest first; `q` keeps entries whose text holds it.
+         *
+         *     Each call of the API leaves a root of policy evaluations, shown only with `evaluations`.
          */
         get: operations["page_api_v1_audit_get"];
         put?: never;
@@ -554,6 +556,442 @@ export interface paths {
         get: operations["one_api_v1_audit__position__get"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/policies/evaluate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Evaluate
+         * @description What policy says about one request, now; on record before it is answered.
+         */
+        post: operations["evaluate_api_v1_policies_evaluate_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/policies/evaluate/batch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Evaluate Batch
+         * @description What policy says about up to a thousand requests, all under one set of policies; each is on record.
+         */
+        post: operations["evaluate_batch_api_v1_policies_evaluate_batch_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/access/v1/evaluation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Access Evaluation
+         * @description AuthZEN 1.0: one decision. An allow with limits or required obligations is a no in this form.
+         */
+        post: operations["access_evaluation_access_v1_evaluation_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/access/v1/evaluations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Access Evaluations
+         * @description AuthZEN 1.0: several decisions in order; without a list, one decision as from `evaluation`.
+         */
+        post: operations["access_evaluations_access_v1_evaluations_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/policies/backtests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Start
+         * @description A job that goes on here whether anybody waits for it or not; one at a time.
+         */
+        post: operations["start_api_v1_policies_backtests_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/policies/backtests/{job_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One
+         * @description How far it is, or what came out; one whose process died is interrupted.
+         */
+        get: operations["one_api_v1_policies_backtests__job_id__get"];
+        put?: never;
+        post?: never;
+        /**
+         * Give Up
+         * @description End a job that runs, wherever it does; one that is over stays as it is.
+         */
+        delete: operations["give_up_api_v1_policies_backtests__job_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/policies/validate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Check
+         * @description Every complaint, finding and test result of these drafts.
+         */
+        post: operations["check_api_v1_policies_validate_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/policies/schema": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Schema
+         * @description The JSON Schema of a policy document, for editors.
+         */
+        get: operations["schema_api_v1_policies_schema_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/policies/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Page
+         * @description Newest first; `since` is inclusive, `until` is not.
+         */
+        get: operations["page_api_v1_policies_audit_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/policies/simulate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Simulate
+         * @description What the drafts would have said to the last decisions, and what they say to made-up requests.
+         */
+        post: operations["simulate_api_v1_policies_simulate_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/policies/diff": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Compare
+         * @description Which requests come out otherwise, what opens first; made-up requests, so an empty list is no proof.
+         */
+        post: operations["compare_api_v1_policies_diff_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/policies/why-not": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Wonder
+         * @description The smallest changes of facts, or of one policy, after which the answer would be the other one.
+         */
+        post: operations["wonder_api_v1_policies_why_not_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/policies/audit/{number}/why-not": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Wonder About
+         * @description The same about a recorded decision, with the policies that are in force now.
+         */
+        get: operations["wonder_about_api_v1_policies_audit__number__why_not_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/policies/set": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Current
+         * @description Which set is in force, since when and by whom.
+         */
+        get: operations["current_api_v1_policies_set_get"];
+        /**
+         * Apply
+         * @description Every document at once, or with `dry_run` only what that would change.
+         *
+         *     Each change needs the permission at its policy's own path too.
+         */
+        put: operations["apply_api_v1_policies_set_put"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/policies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Page
+         * @description By id, with the document in force of each, or its newest one; deleted ones are left out.
+         */
+        get: operations["page_api_v1_policies_get"];
+        put?: never;
+        /**
+         * Create
+         * @description A new policy; one that exists already is changed with PUT. Needs the permission at its own path too.
+         */
+        post: operations["create_api_v1_policies_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/policies/{policy_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One */
+        get: operations["one_api_v1_policies__policy_id__get"];
+        /**
+         * Write
+         * @description A new version, in force unless `activate` is false.
+         */
+        put: operations["write_api_v1_policies__policy_id__put"];
+        post?: never;
+        /**
+         * Delete
+         * @description Out of force and off the list; its versions stay.
+         */
+        delete: operations["delete_api_v1_policies__policy_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/policies/{policy_id}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Versions
+         * @description Newest first; those of a deleted policy too.
+         */
+        get: operations["versions_api_v1_policies__policy_id__versions_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/policies/{policy_id}/versions/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Version */
+        get: operations["version_api_v1_policies__policy_id__versions__number__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/policies/{policy_id}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restore
+         * @description A new version with the content of an old one, in force; brings a deleted policy back.
+         */
+        post: operations["restore_api_v1_policies__policy_id__restore_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/policies/{policy_id}/activate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Activate
+         * @description Exactly this version into force, without a new one.
+         */
+        post: operations["activate_api_v1_policies__policy_id__activate_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/policies/{policy_id}/disable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Disable
+         * @description Out of force; it stays on the list, and any version of it can be activated again.
+         */
+        post: operations["disable_api_v1_policies__policy_id__disable_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -672,6 +1110,20 @@ export interface components {
             /** Next Cursor */
             next_cursor: string | null;
         };
+        /**
+         * AppliedAnswer
+         * @description `digest` names the set in force afterwards; with `dry_run` it is the one there is.
+         */
+        AppliedAnswer: {
+            /** Applied */
+            applied: boolean;
+            /** Digest */
+            digest: string;
+            /** Epoch */
+            epoch: number;
+            /** Changes */
+            changes: components["schemas"]["ChangeAnswer"][];
+        };
         /** ApprovalDocument */
         ApprovalDocument: {
             /** By */
@@ -698,11 +1150,91 @@ export interface components {
             /** Plan Digest */
             plan_digest: string;
         };
+        /**
+         * AskedAbout
+         * @description Whom the question is about; not who asks it.
+         */
+        AskedAbout: {
+            /** Id */
+            id: string;
+            /** Roles */
+            roles?: string[];
+        };
         /** AuthState */
         AuthState: {
             /** First Admin Needed */
             first_admin_needed: boolean;
             user: components["schemas"]["Myself"] | null;
+        };
+        /**
+         * AuthzenDecision
+         * @description `context` is the decision as this API writes it elsewhere, or the `error` of a question that cannot be read.
+         */
+        AuthzenDecision: {
+            /** Decision */
+            decision: boolean;
+            /** Context */
+            context: {
+                [key: string]: unknown;
+            };
+        };
+        /** AuthzenDecisions */
+        AuthzenDecisions: {
+            /** Evaluations */
+            evaluations: components["schemas"]["AuthzenDecision"][];
+        };
+        /** AuthzenOptions */
+        AuthzenOptions: {
+            /**
+             * Evaluations Semantic
+             * @default execute_all
+             * @enum {string}
+             */
+            evaluations_semantic: "execute_all" | "deny_on_first_deny" | "permit_on_first_permit";
+        };
+        /** AuthzenPart */
+        AuthzenPart: {
+            subject?: components["schemas"]["Entity"] | null;
+            action?: components["schemas"]["NamedAction"] | null;
+            resource?: components["schemas"]["Entity"] | null;
+            /** Context */
+            context?: {
+                [key: string]: unknown;
+            } | null;
+        };
+        /**
+         * AuthzenQuestion
+         * @description AuthZEN 1.0, 6.1; roles are `subject.properties.roles`.
+         */
+        AuthzenQuestion: {
+            subject: components["schemas"]["Entity"];
+            action: components["schemas"]["NamedAction"];
+            resource: components["schemas"]["Entity"];
+            /** Context */
+            context?: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * AuthzenQuestions
+         * @description AuthZEN 1.0, 7.1; what an evaluation leaves out it takes from beside the list.
+         */
+        AuthzenQuestions: {
+            subject?: components["schemas"]["Entity"] | null;
+            action?: components["schemas"]["NamedAction"] | null;
+            resource?: components["schemas"]["Entity"] | null;
+            /** Context */
+            context?: {
+                [key: string]: unknown;
+            } | null;
+            /** Evaluations */
+            evaluations?: components["schemas"]["AuthzenPart"][];
+            /**
+             * @default {
+             *       "evaluations_semantic": "execute_all"
+             *     }
+             */
+            options: components["schemas"]["AuthzenOptions"];
         };
         /** Because */
         Because: {
@@ -725,6 +1257,18 @@ export interface components {
             /** Token */
             token: string;
         };
+        /** ChangeAnswer */
+        ChangeAnswer: {
+            /** Id */
+            id: string;
+            /**
+             * What
+             * @enum {string}
+             */
+            what: "create" | "update" | "enable" | "disable";
+            /** From Version */
+            from_version: number | null;
+        };
         /** Check */
         Check: {
             /** Name */
@@ -736,6 +1280,20 @@ export interface components {
             status: "ok" | "degraded" | "down";
             /** Detail */
             detail: string;
+        };
+        /**
+         * CheckAnswer
+         * @description `pointer` of a complaint points into the body, those of findings and tests into the policy's document.
+         */
+        CheckAnswer: {
+            /** Valid */
+            valid: boolean;
+            /** Complaints */
+            complaints: components["schemas"]["Complaint"][];
+            /** Findings */
+            findings: components["schemas"]["FindingAnswer"][];
+            /** Tests */
+            tests: components["schemas"]["TestAnswer"][];
         };
         /** CheckpointAnswer */
         CheckpointAnswer: {
@@ -756,6 +1314,54 @@ export interface components {
             /** Items */
             items: components["schemas"]["CheckpointAnswer"][];
         };
+        /**
+         * Chosen
+         * @description One of a policy's versions.
+         */
+        Chosen: {
+            /** Version */
+            version: number;
+            /**
+             * Comment
+             * @default
+             */
+            comment: string;
+            /**
+             * Expected Version
+             * @description the newest version you have read; 0 for none
+             */
+            expected_version?: number | null;
+        };
+        /**
+         * Comparison
+         * @description What changes when the documents replace `against`, which is what is in force where it is not given.
+         */
+        Comparison: {
+            /** Documents */
+            documents: ({
+                [key: string]: unknown;
+            } | string)[];
+            /**
+             * Whole
+             * @default false
+             */
+            whole: boolean;
+            /** Against */
+            against?: ({
+                [key: string]: unknown;
+            } | string)[] | null;
+        };
+        /** Complaint */
+        Complaint: {
+            /** Code */
+            code: string;
+            /** Message */
+            message: string;
+            /** Pointer */
+            pointer: string;
+            /** Hint */
+            hint: string | null;
+        };
         /** CountsAnswer */
         CountsAnswer: {
             /** Open Incidents */
@@ -770,6 +1376,95 @@ export interface components {
             undone_24h: number;
             /** Refused 24H */
             refused_24h: number;
+        };
+        /**
+         * DecisionAnswer
+         * @description `id` names the record of it; it holds until `valid_until` while `bundle` is in force.
+         *
+         *     Whoever cannot fulfil an obligation that is required, or count a limit, takes an allow as a deny.
+         */
+        DecisionAnswer: {
+            /** Id */
+            id: number;
+            /** Cached */
+            cached: boolean;
+            /**
+             * Effect
+             * @enum {string}
+             */
+            effect: "allow" | "deny";
+            /** Code */
+            code: string;
+            /** Sentence */
+            sentence: string;
+            /** Policies */
+            policies: components["schemas"]["MatchedAnswer"][];
+            /** Obligations */
+            obligations: {
+                [key: string]: unknown;
+            }[];
+            /** Limits */
+            limits: {
+                [key: string]: unknown;
+            }[];
+            /** Errors */
+            errors: string[];
+            /** Nearest */
+            nearest: string | null;
+            /** Shadow */
+            shadow: components["schemas"]["MatchedAnswer"][];
+            /** Valid Until */
+            valid_until: string | null;
+            /** Bundle */
+            bundle: string;
+        };
+        /** DecisionBatch */
+        DecisionBatch: {
+            /** Items */
+            items: components["schemas"]["DecisionAnswer"][];
+        };
+        /** DiffAnswer */
+        DiffAnswer: {
+            /** Added */
+            added: string[];
+            /** Removed */
+            removed: string[];
+            /** Changed */
+            changed: string[];
+            /** Reworded */
+            reworded: string[];
+            /** Differences */
+            differences: {
+                [key: string]: unknown;
+            }[];
+            /** Tried */
+            tried: number;
+        };
+        /**
+         * Drafts
+         * @description `beside` is whether the drafts are judged among the policies in force, those of the same ids replaced.
+         */
+        Drafts: {
+            /** Documents */
+            documents: ({
+                [key: string]: unknown;
+            } | string)[];
+            /**
+             * Beside
+             * @default true
+             */
+            beside: boolean;
+        };
+        /** Entity */
+        Entity: {
+            /** Type */
+            type: string;
+            /** Id */
+            id: string;
+            /** Properties */
+            properties?: {
+                [key: string]: unknown;
+            };
         };
         /**
          * EntryAnswer
@@ -816,6 +1511,21 @@ export interface components {
             };
             /** Audit Position */
             audit_position: number | null;
+        };
+        /** FindingAnswer */
+        FindingAnswer: {
+            /** Code */
+            code: string;
+            /** Severity */
+            severity: string;
+            /** Policy */
+            policy: string;
+            /** Pointer */
+            pointer: string;
+            /** Sentence */
+            sentence: string;
+            /** Next Step */
+            next_step: string;
         };
         /** Health */
         Health: {
@@ -950,6 +1660,43 @@ export interface components {
             /** Note */
             note: string | null;
         };
+        /**
+         * JobAnswer
+         * @description `done` of `total` decisions; `result` when it is done, `error` when it ended otherwise.
+         */
+        JobAnswer: {
+            /** Id */
+            id: string;
+            /** Kind */
+            kind: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "running" | "done" | "failed" | "interrupted";
+            /** Done */
+            done: number;
+            /** Total */
+            total: number | null;
+            /** Result */
+            result: {
+                [key: string]: unknown;
+            } | null;
+            /** Error */
+            error: string | null;
+            /** Created By */
+            created_by: string;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * Updated At
+             * Format: date-time
+             */
+            updated_at: string;
+        };
         /** KeyAnswer */
         KeyAnswer: {
             /** Vkey */
@@ -994,6 +1741,15 @@ export interface components {
             /** Label */
             label: string;
         };
+        /** MatchedAnswer */
+        MatchedAnswer: {
+            /** Id */
+            id: string;
+            /** Effect */
+            effect: string;
+            /** Rule */
+            rule: string;
+        };
         /** ModeChange */
         ModeChange: {
             /**
@@ -1004,6 +1760,18 @@ export interface components {
             /** Reason */
             reason: string;
         };
+        /**
+         * Moment
+         * @description A request as a test in a policy has it, at a time of the caller's choice; now where none is given.
+         */
+        Moment: {
+            /** Request */
+            request: {
+                [key: string]: unknown;
+            };
+            /** At */
+            at?: string | null;
+        };
         /** Myself */
         Myself: {
             /** Email */
@@ -1012,6 +1780,15 @@ export interface components {
             roles: string[];
             /** Permissions */
             permissions: string[];
+        };
+        /** NamedAction */
+        NamedAction: {
+            /** Name */
+            name: string;
+            /** Properties */
+            properties?: {
+                [key: string]: unknown;
+            };
         };
         /** NewRoles */
         NewRoles: {
@@ -1042,6 +1819,52 @@ export interface components {
             email: string;
             /** Roles */
             roles: string[];
+        };
+        /**
+         * PolicyAnswer
+         * @description `version` and what follows it are those in force, or the newest ones where none is.
+         */
+        PolicyAnswer: {
+            /** Id */
+            id: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "active" | "disabled";
+            /** Active Version */
+            active_version: number | null;
+            /** Newest Version */
+            newest_version: number;
+            /** Version */
+            version: number;
+            /** Document */
+            document: {
+                [key: string]: unknown;
+            };
+            /** Digest */
+            digest: string;
+            /** Author */
+            author: string;
+            /** Comment */
+            comment: string;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * Updated At
+             * Format: date-time
+             */
+            updated_at: string;
+        };
+        /** PolicyPage */
+        PolicyPage: {
+            /** Items */
+            items: components["schemas"]["PolicyAnswer"][];
+            /** Next Cursor */
+            next_cursor: string | null;
         };
         /** Pong */
         Pong: {
@@ -1085,10 +1908,103 @@ export interface components {
             recorded_at: string;
             inclusion: components["schemas"]["InclusionAnswer"];
         };
+        /**
+         * Question
+         * @description May this principal do this action to this resource, now? `change` and the time are never the caller's.
+         */
+        Question: {
+            principal: components["schemas"]["AskedAbout"];
+            /** Action */
+            action: string;
+            /** Resource */
+            resource: string;
+            /** Metadata */
+            metadata?: {
+                [key: string]: unknown;
+            };
+            /** Context */
+            context?: {
+                [key: string]: unknown;
+            };
+        };
+        /** QuestionBatch */
+        QuestionBatch: {
+            /** Requests */
+            requests: components["schemas"]["Question"][];
+        };
+        /** Reason */
+        Reason: {
+            /**
+             * Comment
+             * @default
+             */
+            comment: string;
+            /**
+             * Expected Version
+             * @description the newest version you have read; 0 for none
+             */
+            expected_version?: number | null;
+        };
         /** Received */
         Received: {
             /** Received */
             received: number;
+        };
+        /**
+         * RecordAnswer
+         * @description `facts` is everything that was decided on, `decision` the whole answer, `bundle` the set that gave it.
+         */
+        RecordAnswer: {
+            /** Id */
+            id: number;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /** Source */
+            source: string;
+            /** Request Id */
+            request_id: string | null;
+            /** Principal */
+            principal: string;
+            /** Roles */
+            roles: string[];
+            /** Action */
+            action: string;
+            /** Resource */
+            resource: string;
+            /** Effect */
+            effect: string;
+            /** Code */
+            code: string;
+            /** Policies */
+            policies: string[];
+            /** Bundle */
+            bundle: string;
+            /** Epoch */
+            epoch: number;
+            /** Latency Us */
+            latency_us: number;
+            /** Cached */
+            cached: boolean;
+            /** Shadow */
+            shadow: boolean;
+            /** Facts */
+            facts: {
+                [key: string]: unknown;
+            };
+            /** Decision */
+            decision: {
+                [key: string]: unknown;
+            };
+        };
+        /** RecordPage */
+        RecordPage: {
+            /** Items */
+            items: components["schemas"]["RecordAnswer"][];
+            /** Next Cursor */
+            next_cursor: string | null;
         };
         /** RefusalDocument */
         RefusalDocument: {
@@ -1216,6 +2132,56 @@ export interface components {
             /** Marks */
             marks: components["schemas"]["Mark"][];
         };
+        /** SetAnswer */
+        SetAnswer: {
+            /** Digest */
+            digest: string;
+            /** Epoch */
+            epoch: number;
+            /**
+             * Activated At
+             * Format: date-time
+             */
+            activated_at: string;
+            /** By */
+            by: string;
+            /** Policies */
+            policies: number;
+        };
+        /**
+         * Simulation
+         * @description The drafts against the `last` recorded decisions, and against requests that are made up.
+         */
+        Simulation: {
+            /** Documents */
+            documents: ({
+                [key: string]: unknown;
+            } | string)[];
+            /**
+             * Whole
+             * @default false
+             */
+            whole: boolean;
+            /**
+             * Last
+             * @default 1000
+             */
+            last: number;
+            /** Requests */
+            requests?: components["schemas"]["Moment"][];
+        };
+        /**
+         * SimulationAnswer
+         * @description `report` is a backtest's, of the last decisions; `requests` are the answers to what was made up, in order.
+         */
+        SimulationAnswer: {
+            /** Report */
+            report: {
+                [key: string]: unknown;
+            };
+            /** Requests */
+            requests: components["schemas"]["Turned"][];
+        };
         /**
          * State
          * @enum {string}
@@ -1278,6 +2244,25 @@ export interface components {
             /** Name */
             name: string;
         };
+        /** TestAnswer */
+        TestAnswer: {
+            /** Policy */
+            policy: string | null;
+            /** Name */
+            name: string;
+            /** Source */
+            source: string;
+            /** Pointer */
+            pointer: string;
+            /** Expect */
+            expect: string;
+            /** Got */
+            got: string;
+            /** Passed */
+            passed: boolean;
+            /** Reason */
+            reason: string;
+        };
         /**
          * Token
          * @description `token` is shown this once; only its digest is kept.
@@ -1290,6 +2275,17 @@ export interface components {
              * Format: date-time
              */
             expires_at: string;
+        };
+        /** Turned */
+        Turned: {
+            /** Before */
+            before: {
+                [key: string]: unknown;
+            };
+            /** After */
+            after: {
+                [key: string]: unknown;
+            };
         };
         /** UserAnswer */
         UserAnswer: {
@@ -1323,6 +2319,37 @@ export interface components {
             measures: {
                 [key: string]: unknown;
             }[];
+        };
+        /** VersionAnswer */
+        VersionAnswer: {
+            /** Policy Id */
+            policy_id: string;
+            /** Version */
+            version: number;
+            /** Document */
+            document: {
+                [key: string]: unknown;
+            };
+            /** Digest */
+            digest: string;
+            /** Author */
+            author: string;
+            /** Comment */
+            comment: string;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Active */
+            active: boolean;
+        };
+        /** VersionPage */
+        VersionPage: {
+            /** Items */
+            items: components["schemas"]["VersionAnswer"][];
+            /** Next Before */
+            next_before: number | null;
         };
         /** Waiting */
         Waiting: {
@@ -1398,17 +2425,32 @@ export interface components {
             /** Items */
             items: components["schemas"]["Waiting"][];
         };
-        /** Wanted */
-        Wanted: {
-            /** Action */
-            action: string;
-            target: components["schemas"]["WantedTarget"];
-            /** Params */
-            params?: {
+        /**
+         * WantedSet
+         * @description `prune` takes everything else out of force; `expected_digest` is the set that the author has seen.
+         */
+        WantedSet: {
+            /** Documents */
+            documents: ({
                 [key: string]: unknown;
-            };
-            /** Reason */
-            reason: string;
+            } | string)[];
+            /**
+             * Comment
+             * @default
+             */
+            comment: string;
+            /**
+             * Prune
+             * @default false
+             */
+            prune: boolean;
+            /**
+             * Dry Run
+             * @default false
+             */
+            dry_run: boolean;
+            /** Expected Digest */
+            expected_digest?: string | null;
         };
         /** WantedTarget */
         WantedTarget: {
@@ -1432,6 +2474,117 @@ export interface components {
             chain: components["schemas"]["Link"][];
             /** Blockers */
             blockers: components["schemas"]["Blocker"][];
+        };
+        /**
+         * WhyNotAnswer
+         * @description `complete` is false where there may be more proposals, or smaller ones.
+         */
+        WhyNotAnswer: {
+            /** Effect */
+            effect: string;
+            /** Code */
+            code: string;
+            /** Sentence */
+            sentence: string;
+            /** Proposals */
+            proposals: {
+                [key: string]: unknown;
+            }[];
+            /** Complete */
+            complete: boolean;
+        };
+        /** Wondering */
+        Wondering: {
+            /** Request */
+            request: {
+                [key: string]: unknown;
+            };
+            /** At */
+            at?: string | null;
+            /** Documents */
+            documents?: ({
+                [key: string]: unknown;
+            } | string)[] | null;
+            /**
+             * Whole
+             * @default false
+             */
+            whole: boolean;
+            /**
+             * Most
+             * @default 20
+             */
+            most: number;
+        };
+        /**
+         * Written
+         * @description A document with the reason for it; `activate` false keeps it out of force.
+         */
+        Written: {
+            /**
+             * Document
+             * @description a policy as an object, or its text in JSON or YAML
+             */
+            document: {
+                [key: string]: unknown;
+            } | string;
+            /**
+             * Comment
+             * @default
+             */
+            comment: string;
+            /**
+             * Activate
+             * @default true
+             */
+            activate: boolean;
+            /**
+             * Expected Version
+             * @description the newest version you have read; 0 for none
+             */
+            expected_version?: number | null;
+        };
+        /**
+         * Wanted
+         * @description Every decision recorded in this time, decided again with the documents; `whole` as in `Drafted`.
+         */
+        aegis__api__policy_backtests__Wanted: {
+            /** Documents */
+            documents: ({
+                [key: string]: unknown;
+            } | string)[];
+            /**
+             * Whole
+             * @default true
+             */
+            whole: boolean;
+            /** Since */
+            since?: string | null;
+            /** Until */
+            until?: string | null;
+            /** Principal */
+            principal?: string | null;
+            /** Action */
+            action?: string | null;
+            /**
+             * Resource
+             * @description what it begins with
+             */
+            resource?: string | null;
+            /** Source */
+            source?: string | null;
+        };
+        /** Wanted */
+        aegis__api__remediations__Wanted: {
+            /** Action */
+            action: string;
+            target: components["schemas"]["WantedTarget"];
+            /** Params */
+            params?: {
+                [key: string]: unknown;
+            };
+            /** Reason */
+            reason: string;
         };
     };
     responses: never;
@@ -2813,7 +3966,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Wanted"];
+                "application/json": components["schemas"]["aegis__api__remediations__Wanted"];
             };
         };
         responses: {
@@ -3457,6 +4610,7 @@ export interface operations {
                 limit?: number;
                 before?: number | null;
                 q?: string | null;
+                evaluations?: boolean;
             };
             header?: never;
             path?: never;
@@ -3779,6 +4933,2132 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ProvenEntry"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+        };
+    };
+    evaluate_api_v1_policies_evaluate_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Question"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DecisionAnswer"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+        };
+    };
+    evaluate_batch_api_v1_policies_evaluate_batch_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QuestionBatch"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DecisionBatch"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+        };
+    };
+    access_evaluation_access_v1_evaluation_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AuthzenQuestion"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuthzenDecision"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+        };
+    };
+    access_evaluations_access_v1_evaluations_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AuthzenQuestions"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuthzenDecisions"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+        };
+    };
+    start_api_v1_policies_backtests_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["aegis__api__policy_backtests__Wanted"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobAnswer"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+        };
+    };
+    one_api_v1_policies_backtests__job_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobAnswer"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+        };
+    };
+    give_up_api_v1_policies_backtests__job_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobAnswer"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+        };
+    };
+    check_api_v1_policies_validate_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Drafts"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CheckAnswer"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+        };
+    };
+    schema_api_v1_policies_schema_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        [key: string]: unknown;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+        };
+    };
+    page_api_v1_policies_audit_get: {
+        parameters: {
+            query?: {
+                principal?: string | null;
+                action?: string | null;
+                /** @description what it begins with */
+                resource?: string | null;
+                effect?: ("allow" | "deny") | null;
+                code?: ("allow" | "explicit_deny" | "deny_on_error" | "default_deny" | "limit_exceeded" | "obligation_unmet" | "engine_error") | null;
+                policy?: string | null;
+                bundle?: string | null;
+                source?: string | null;
+                since?: string | null;
+                until?: string | null;
+                limit?: number;
+                /** @description next_cursor of the page before */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecordPage"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+        };
+    };
+    simulate_api_v1_policies_simulate_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Simulation"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SimulationAnswer"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+        };
+    };
+    compare_api_v1_policies_diff_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Comparison"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DiffAnswer"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+        };
+    };
+    wonder_api_v1_policies_why_not_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Wondering"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WhyNotAnswer"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+        };
+    };
+    wonder_about_api_v1_policies_audit__number__why_not_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WhyNotAnswer"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+        };
+    };
+    current_api_v1_policies_set_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SetAnswer"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+        };
+    };
+    apply_api_v1_policies_set_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WantedSet"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppliedAnswer"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+        };
+    };
+    page_api_v1_policies_get: {
+        parameters: {
+            query?: {
+                limit?: number;
+                /** @description next_cursor of the page before */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PolicyPage"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+        };
+    };
+    create_api_v1_policies_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Written"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PolicyAnswer"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+        };
+    };
+    one_api_v1_policies__policy_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                policy_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PolicyAnswer"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+        };
+    };
+    write_api_v1_policies__policy_id__put: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the ETag you have read, like `"3"` */
+                "if-match"?: string | null;
+            };
+            path: {
+                policy_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Written"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PolicyAnswer"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+        };
+    };
+    delete_api_v1_policies__policy_id__delete: {
+        parameters: {
+            query?: {
+                comment?: string;
+                expected_version?: number | null;
+            };
+            header?: {
+                /** @description the ETag you have read, like `"3"` */
+                "if-match"?: string | null;
+            };
+            path: {
+                policy_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457) */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+        };
+    };
+    versions_api_v1_policies__policy_id__versions_get: {
+        parameters: {
+            query?: {
+                limit?: number;
+                /** @description next_before of the page before */
+                before?: number | null;
+            };
+            header?: never;
+            path: {
+                policy_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VersionPage"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+        };
+    };
+    version_api_v1_policies__policy_id__versions__number__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                policy_id: string;
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VersionAnswer"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+        };
+    };
+    restore_api_v1_policies__policy_id__restore_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the ETag you have read, like `"3"` */
+                "if-match"?: string | null;
+            };
+            path: {
+                policy_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Chosen"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PolicyAnswer"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+        };
+    };
+    activate_api_v1_policies__policy_id__activate_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the ETag you have read, like `"3"` */
+                "if-match"?: string | null;
+            };
+            path: {
+                policy_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Chosen"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PolicyAnswer"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+        };
+    };
+    disable_api_v1_policies__policy_id__disable_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the ETag you have read, like `"3"` */
+                "if-match"?: string | null;
+            };
+            path: {
+                policy_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Reason"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PolicyAnswer"];
                 };
             };
             /** @description A problem (RFC 9457) */
