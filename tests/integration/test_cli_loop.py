@@ -21,7 +21,7 @@ from aegis.audit.checkpoint import Signer
 from aegis.audit.entry import Entry
 from aegis.cli.app import main
 from aegis.remediation.states import State
-from aegis.storage import approvals, audit
+from aegis.storage import approvals, audit, remediations
 from aegis.storage.embedded import EmbeddedPostgres
 from aegis.storage.remediations import Remediation
 from aegis.storage.sequencer import Sequencer
@@ -215,6 +215,27 @@ def test_approvals_shows_the_plan_and_approve_approves_exactly_it(api: Api, aegi
     again = aegis("approve", item.id, "--yes")
     assert again.code == 6
     assert "already" in again.err
+
+
+def test_what_is_being_verified_is_shown_and_is_decided_already(api: Api, aegis: Aegis, item: Remediation) -> None:
+    waiting: dict[str, Any] = {"verdict": None, "sentence": "it is too early to say", "measures": []}
+    for state in (State.APPROVED, State.READY, State.EXECUTING, State.EXECUTED, State.VERIFYING):
+        api.move(item, state, changes={"verdict": waiting})
+        with api.database.begin() as conn:
+            item = remediations.get(conn, item.id) or item
+    shown = aegis("incidents", str(item.incident_id))
+    assert (shown.code, shown.err) == (0, "")
+    assert "not known yet: it is too early to say" in shown.out
+    for decided in (aegis("approve", item.id), aegis("approve", item.id, "--yes"), aegis("reject", item.id, "-r", "x")):
+        assert (decided.code, decided.out) == (6, "")
+        assert "it is verifying already" in decided.err
+
+
+def test_what_has_no_plan_yet_waits_for_nobodys_word(api: Api, aegis: Aegis) -> None:
+    item = api.proposed(api.incident())
+    for said in (aegis("approve", item.id, "--yes"), aegis("reject", item.id, "--reason", "no")):
+        assert said.code == 6
+        assert "no plan" in said.err
 
 
 def test_beside_json_the_plan_and_the_question_are_shown_where_no_program_reads(

@@ -6,7 +6,6 @@ Human tables by default, `--json` everywhere. Each command is one or two API cal
 from __future__ import annotations
 
 import getpass
-import json
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -17,9 +16,11 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from aegis.cli import remediation
 from aegis.cli.client import Api, forget_token, save_token, segment
 from aegis.cli.terminal import print_json, visible
-from aegis.kit.errors import Unauthenticated, Unavailable
+from aegis.kit.clock import SystemClock
+from aegis.kit.errors import Conflict, Unauthenticated, Unavailable
 from aegis.kit.settings import read_secret
 
 Json = Annotated[bool, typer.Option("--json", help="Print the API's JSON instead of a table.")]
@@ -27,8 +28,6 @@ Reason = Annotated[str, typer.Option("--reason", "-r", help="Why; kept in the au
 SEVERITY_STYLE = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan"}
 STATE_STYLE = {"resolved": "green", "mitigating": "yellow", "escalated": "bold red", "open": "red"}
 PIPED_WIDTH = 240
-LINE = 400
-VERDICT_STYLE = {"helped": "green", "no_effect": "yellow", "harmed": "red", "inconclusive": "yellow"}
 
 
 def register(app: typer.Typer) -> None:
@@ -192,24 +191,8 @@ def _one_incident(found: dict[str, Any]) -> None:
 
 
 def _one_remediation(out: Console, item: dict[str, Any]) -> None:
-    out.print(Text(f"{item['id']}  {item['action']} on {_target(item)}  {item['state']}", style="bold"))
-    out.print(_plain(item["sentence"]))
-    for change in (item["plan"] or {}).get("diff", []):
-        line = f"  {change['op']} {change['path']}: {json.dumps(change.get('from'))} → {json.dumps(change.get('to'))}"
-        out.print(_plain(line if len(line) <= LINE else f"{line[:LINE]} … (whole with --json)"))
-    for refusal in item["refusals"]:
-        out.print(Text(f"  refused ({refusal['code']}): {refusal['sentence']}", style="yellow"))
-    if item["verdict"]:
-        verdict = item["verdict"]
-        style = VERDICT_STYLE.get(verdict["verdict"], "")
-        out.print(Text(f"  {verdict['verdict'].upper()}: {verdict['sentence']}", style=style))
-    if item["state"] == "awaiting_approval":
-        out.print(Text(f"  aegis approve {item['id']}    or    aegis reject {item['id']} --reason …", style="cyan"))
-
-
-def _target(item: dict[str, Any]) -> str:
-    target = item["target"]
-    return target if isinstance(target, str) else f"{target['kind'].lower()}/{target['namespace']}/{target['name']}"
+    for line in remediation.lines(item, SystemClock().now()):
+        out.print(line)
 
 
 def approvals(as_json: Json = False) -> None:
@@ -234,11 +217,13 @@ def approve(
     """Approve exactly the plan shown; a plan that changed since is refused."""
     with Api() as api:
         item = api.get(f"/remediations/{segment(remediation_id)}")
-        if not (as_json and yes):  # beside JSON, what is for a person goes where programs do not read
-            _one_remediation(_out(stderr=as_json), visible(item))
-        if not yes:
-            typer.confirm("Approve this plan?", abort=True, err=as_json)
-        answer = api.post(f"/remediations/{segment(remediation_id)}/approve", {"plan_digest": item["plan_digest"]})
+        body = {"plan_digest": _digest(item)}
+        if remediation.waits(item):
+            if not (as_json and yes):  # beside JSON, what is for a person goes where programs do not read
+                _one_remediation(_out(stderr=as_json), visible(item))
+            if not yes:
+                typer.confirm("Approve this plan?", abort=True, err=as_json)
+        answer = api.post(f"/remediations/{segment(remediation_id)}/approve", body)  # whatever its state: it says why
     print_json(answer) if as_json else _out().print("Approved.")
 
 
@@ -246,9 +231,16 @@ def reject(remediation_id: Annotated[str, typer.Argument()], reason: Reason, as_
     """Reject a plan; Aegis does not propose it again for this incident."""
     with Api() as api:
         item = api.get(f"/remediations/{segment(remediation_id)}")
-        body = {"plan_digest": item["plan_digest"], "reason": reason}
+        body = {"plan_digest": _digest(item), "reason": reason}
         answer = api.post(f"/remediations/{segment(remediation_id)}/reject", body)
     print_json(answer) if as_json else _out().print("Rejected.")
+
+
+def _digest(item: dict[str, Any]) -> str:
+    """Of the plan that is decided about; raises `Conflict` while there is none."""
+    if item["plan_digest"] is None:
+        raise Conflict("not_waiting", f"it is {item['state'].replace('_', ' ')}: there is no plan to decide about.")
+    return str(item["plan_digest"])
 
 
 def why(
