@@ -183,6 +183,7 @@ def running_api(
     vkey: str = VKEY,
     public_url: str = "",
     bootstrap_token_file: Path | None = None,
+    policies: Path | None = None,
 ) -> Iterator[Api]:
     token_file = directory / "bootstrap-token"
     token_file.write_text(TOKEN + "\n")
@@ -199,6 +200,7 @@ def running_api(
             bootstrap_token_file=bootstrap_token_file or token_file,
             public_url=public_url,
             static=static or directory / "static",
+            policy_directory=policies,
         )
         app = create_app(deps)
         with BackgroundServer(app, on_leave=app.state.live.leave) as running:

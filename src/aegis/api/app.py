@@ -48,6 +48,7 @@ from aegis.api.evaluate import Desk
 from aegis.api.events import Live
 from aegis.api.in_force import InForce
 from aegis.api.metrics import Metrics
+from aegis.api.policy_directory import PolicyDirectory
 from aegis.api.problems import MEDIA_TYPE, SCHEMA, add_handlers, answer, request_id_of
 from aegis.api.quick import App
 from aegis.api.route import MAX_BYTES, Route
@@ -73,6 +74,7 @@ def create_app(deps: Deps) -> FastAPI:
     in_force = InForce(deps.database, deps.policies, callers)
     cache = DecisionCache(deps.answers)
     backtests = Backtests(deps.database, deps.clock)
+    directory = PolicyDirectory(deps.policy_directory, deps.database, deps.clock) if deps.policy_directory else None
     desk = Desk(deps.clock, doorkeeper, recorder, callers, in_force, cache, metrics)
     edge = partial(Edge, clock=deps.clock, ids=deps.ids, metrics=metrics)
 
@@ -80,6 +82,9 @@ def create_app(deps: Deps) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = CONNECTIONS
         await run_in_threadpool(_first_start, deps)
+        if directory is not None:
+            await run_in_threadpool(directory.look)
+            directory.start()
         with recorder:
             await live.start()
             in_force.start()
@@ -87,6 +92,8 @@ def create_app(deps: Deps) -> FastAPI:
             live.leave()
             in_force.leave()
             backtests.leave()
+            if directory is not None:
+                directory.leave()
             await engine.aclose()
 
     problem = {"description": "A problem (RFC 9457)", "content": {MEDIA_TYPE: {"schema": SCHEMA}}}
@@ -117,7 +124,8 @@ def create_app(deps: Deps) -> FastAPI:
         module.add_routes(app, deps)
     evaluations.add_routes(app, desk, edge)
     policy_backtests.add_routes(app, deps, backtests)
-    for module in (policy_check, policy_record, policy_drafts, policy_sets):
+    policy_sets.add_routes(app, deps, directory)
+    for module in (policy_check, policy_record, policy_drafts):
         module.add_routes(app, deps)
     for module in (policies, policy_versions):  # after those whose paths look like an id
         module.add_routes(app, deps)

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from aegis.api.access import Who, needs
 from aegis.api.deps import V1, Deps
 from aegis.api.policy_changes import settle, writable
+from aegis.api.policy_directory import PolicyDirectory
 from aegis.api.policy_document import Comment, Draft, read_all
 from aegis.api.route import Body
 from aegis.kit.errors import Conflict
@@ -50,26 +51,38 @@ class AppliedAnswer(BaseModel):
     changes: list[ChangeAnswer]
 
 
+class DirectoryAnswer(BaseModel):
+    """Where policies come from: why what it says is not in force, and what applying it again would change."""
+
+    path: str
+    applied_at: datetime | None
+    problem: str | None
+    drift: list[ChangeAnswer]
+
+
 class SetAnswer(BaseModel):
     digest: str
     epoch: int
     activated_at: datetime
     by: str
     policies: int
+    directory: DirectoryAnswer | None
 
 
-def add_routes(app: FastAPI, deps: Deps) -> None:
+def add_routes(app: FastAPI, deps: Deps, directory: PolicyDirectory | None) -> None:
     @app.get(f"{V1}/policies/set", dependencies=[needs("policies:read")])
     def current() -> SetAnswer:
-        """Which set is in force, since when and by whom."""
+        """Which set is in force, since when and by whom, and how it stands to its directory where it has one."""
         with deps.database.begin() as conn:
             newest = policy_sets.in_force(conn)
+            source = None if directory is None else _directory(conn, directory)
         return SetAnswer(
             digest=newest.digest,
             epoch=newest.epoch,
             activated_at=newest.activated_at,
             by=newest.by,
             policies=len(newest.members),
+            directory=source,
         )
 
     @app.put(f"{V1}/policies/set", dependencies=[needs("policies:write")])
@@ -102,6 +115,16 @@ def _expect(conn: Connection, digest: str | None) -> None:
     if digest is not None and policy_sets.in_force(conn).digest != digest:
         hint = "Ask for the plan again, then decide."
         raise Conflict("policy_set_moved", "another set is in force now.", field="/expected_digest", hint=hint)
+
+
+def _directory(conn: Connection, directory: PolicyDirectory) -> DirectoryAnswer:
+    status, drift = directory.status, directory.drift(conn)
+    return DirectoryAnswer(
+        path=str(directory.path),
+        applied_at=status.applied_at,
+        problem=status.problem,
+        drift=[_change(one) for one in drift],
+    )
 
 
 def _change(one: Change) -> ChangeAnswer:

@@ -22,6 +22,7 @@ from aegis.kit.ids import Ids
 from aegis.kit.logging import configure_logging
 from aegis.kit.serving import bind, serve
 from aegis.storage.database import Database
+from aegis.storage.decision_cache import SharedAnswers
 from aegis.storage.migrate import upgrade
 
 log = structlog.get_logger()
@@ -31,6 +32,8 @@ VKEY = re.compile(r"aegis-audit/[0-9a-f]{16}\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}", r
 def run(settings: ApiSettings) -> None:
     """Serve until SIGTERM or SIGINT, then end the live streams and drain."""
     configure_logging("api")
+    clock = SystemClock()
+    answers = SharedAnswers.from_settings(settings.redis_url, settings.cache_key_file, clock)
     vkey = read_vkey(settings.audit_public_key_file)
     listener = bind(settings.host, settings.port)
     url = settings.database()
@@ -38,7 +41,6 @@ def run(settings: ApiSettings) -> None:
     with database.begin():  # says in one sentence when there is none
         pass
     upgrade(url)
-    clock = SystemClock()
     deps = Deps(
         database=database,
         clock=clock,
@@ -49,6 +51,8 @@ def run(settings: ApiSettings) -> None:
         public_url=settings.public_url,
         proxies=networks(settings.trusted_proxies),
         sandbox=settings.sandbox,
+        policy_directory=settings.policy_dir,
+        answers=answers,
     )
     app = create_app(deps)
     public = urlsplit(settings.public_url).hostname
@@ -57,6 +61,8 @@ def run(settings: ApiSettings) -> None:
         serve(app, listener, on_leave=app.state.live.leave, names=[public] if public else [])
     finally:
         database.close()
+        if answers is not None:
+            answers.close()
 
 
 def read_vkey(path: Path) -> str:

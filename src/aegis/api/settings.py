@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -26,6 +27,11 @@ class ApiSettings(Settings):
     public_url: str = Field(default="", description="what browsers see, where a proxy in front ends TLS")
     trusted_proxies: str = Field(default="", description="addresses or networks whose X-Forwarded-For is believed: a,b")
     sandbox: bool = False
+    policy_dir: Path | None = Field(default=None, description="where all policies come from, and only from there")
+    cache_key_file: Path | None = Field(default=None, description="the key that signs answers shared in Redis")
+    redis_url: str = Field(
+        default_factory=lambda: os.environ.get("REDIS_URL", ""), description="REDIS_URL does as well"
+    )
     host: str = "127.0.0.1"
     port: int = Field(default=3000, ge=0, le=65535)
 
