@@ -686,6 +686,32 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/policies/set": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Current
+         * @description Which set is in force, since when and by whom, and how it stands to its directory where it has one.
+         */
+        get: operations["current_api_v1_policies_set_get"];
+        /**
+         * Apply
+         * @description Every document at once, or with `dry_run` only what that would change.
+         *
+         *     Each change needs the permission at its policy's own path too.
+         */
+        put: operations["apply_api_v1_policies_set_put"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/policies/validate": {
         parameters: {
             query?: never;
@@ -819,32 +845,6 @@ export interface paths {
          */
         get: operations["wonder_about_api_v1_policies_audit__number__why_not_get"];
         put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/policies/set": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Current
-         * @description Which set is in force, since when and by whom.
-         */
-        get: operations["current_api_v1_policies_set_get"];
-        /**
-         * Apply
-         * @description Every document at once, or with `dry_run` only what that would change.
-         *
-         *     Each change needs the permission at its policy's own path too.
-         */
-        put: operations["apply_api_v1_policies_set_put"];
         post?: never;
         delete?: never;
         options?: never;
@@ -1439,6 +1439,20 @@ export interface components {
             }[];
             /** Tried */
             tried: number;
+        };
+        /**
+         * DirectoryAnswer
+         * @description Where policies come from: why what it says is not in force, and what applying it again would change.
+         */
+        DirectoryAnswer: {
+            /** Path */
+            path: string;
+            /** Applied At */
+            applied_at: string | null;
+            /** Problem */
+            problem: string | null;
+            /** Drift */
+            drift: components["schemas"]["ChangeAnswer"][];
         };
         /**
          * Drafts
@@ -2147,6 +2161,7 @@ export interface components {
             by: string;
             /** Policies */
             policies: number;
+            directory: components["schemas"]["DirectoryAnswer"] | null;
         };
         /**
          * Simulation
@@ -5557,6 +5572,164 @@ export interface operations {
             };
         };
     };
+    current_api_v1_policies_set_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SetAnswer"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+        };
+    };
+    apply_api_v1_policies_set_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WantedSet"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppliedAnswer"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+        };
+    };
     check_api_v1_policies_validate_post: {
         parameters: {
             query?: never;
@@ -6070,164 +6243,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["WhyNotAnswer"];
-                };
-            };
-            /** @description A problem (RFC 9457) */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        code: string;
-                        detail: string;
-                        request_id: string;
-                        status: number;
-                        /** @description JSON pointer to the offending input */
-                        field?: string;
-                        hint?: string;
-                    };
-                };
-            };
-            /** @description A problem (RFC 9457) */
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        code: string;
-                        detail: string;
-                        request_id: string;
-                        status: number;
-                        /** @description JSON pointer to the offending input */
-                        field?: string;
-                        hint?: string;
-                    };
-                };
-            };
-            /** @description A problem (RFC 9457) */
-            "5XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        code: string;
-                        detail: string;
-                        request_id: string;
-                        status: number;
-                        /** @description JSON pointer to the offending input */
-                        field?: string;
-                        hint?: string;
-                    };
-                };
-            };
-        };
-    };
-    current_api_v1_policies_set_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["SetAnswer"];
-                };
-            };
-            /** @description A problem (RFC 9457) */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        code: string;
-                        detail: string;
-                        request_id: string;
-                        status: number;
-                        /** @description JSON pointer to the offending input */
-                        field?: string;
-                        hint?: string;
-                    };
-                };
-            };
-            /** @description A problem (RFC 9457) */
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        code: string;
-                        detail: string;
-                        request_id: string;
-                        status: number;
-                        /** @description JSON pointer to the offending input */
-                        field?: string;
-                        hint?: string;
-                    };
-                };
-            };
-            /** @description A problem (RFC 9457) */
-            "5XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        code: string;
-                        detail: string;
-                        request_id: string;
-                        status: number;
-                        /** @description JSON pointer to the offending input */
-                        field?: string;
-                        hint?: string;
-                    };
-                };
-            };
-        };
-    };
-    apply_api_v1_policies_set_put: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["WantedSet"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AppliedAnswer"];
                 };
             };
             /** @description A problem (RFC 9457) */
