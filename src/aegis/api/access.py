@@ -5,6 +5,7 @@ counts only together with our own Origin, so that another site cannot make a bro
 
 1. Only policy says who may: the roles of this moment, the permission and the path are its question.
 2. What it answered is on record before the route runs; what cannot be asked or recorded is refused.
+3. An answer that was outdated by the time it was on record lets nobody in: policy is asked again.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from aegis.audit.entry import Entry
 from aegis.identity.credentials import digest
 from aegis.identity.permissions import Permission, Principal
 from aegis.kit.clock import Clock
-from aegis.kit.errors import Denied, Unauthenticated
+from aegis.kit.errors import Denied, Unauthenticated, Unavailable
 from aegis.policy.api_access import asking, fulfilled
 from aegis.policy.decision import Decision
 from aegis.policy.request import Request as Question
-from aegis.storage import audit, policy_audit, safety, sessions
+from aegis.storage import audit, policies, policy_audit, sessions
 from aegis.storage.database import Connection, Database
 from aegis.storage.policy_audit import Evaluation
 from aegis.storage.policy_recorder import Recorder
@@ -33,6 +34,7 @@ from aegis.storage.policy_set import PolicySet
 from aegis.storage.sessions import Credential
 
 SOURCE = "api"
+TRIES = 5
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 UNATTENDED = "aegis-unattended"  # the page's own word that nobody has touched it for a while
 
@@ -68,16 +70,17 @@ Who = Annotated[Principal, Depends(_who)]  # in routes that need a permission
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A question that policy was asked, and its answer."""
+    """A question that policy was asked, and its answer; the policies that gave it are those of `stamp` or newer."""
 
     question: Question
     decision: Decision
-    epoch: int
+    stamp: str
     latency_us: int
 
     def on_record(self, request_id: str | None) -> Evaluation:
+        epoch = policies.epoch_of(self.stamp)
         return policy_audit.evaluation(
-            SOURCE, self.question, self.decision, epoch=self.epoch, latency_us=self.latency_us, request_id=request_id
+            SOURCE, self.question, self.decision, epoch=epoch, latency_us=self.latency_us, request_id=request_id
         )
 
 
@@ -137,17 +140,44 @@ class Doorkeeper:
         credential = self.credential(request)
         if credential is None:
             raise Unauthenticated("not_logged_in", "nobody is logged in with this request.", hint="Log in first.")
-        with self._database.begin() as conn:
-            who = sessions.holder(conn, credential, now=self._clock.now(), touch=_attended(request))
-            asked = None if who is None else self._ask(conn, who, permission, below_version(request.url.path))
-        if who is None or asked is None:
-            raise Unauthenticated("not_logged_in", "nobody is logged in with this request.", hint="Log in again.")
-        self._recorder.record_and_wait([asked.on_record(request.scope.get("aegis.request_id"))])
-        if asked.decision.effect == "allow":
+        who, decision = self._settled(request, credential, permission)
+        if decision.effect == "allow":
             return who
+        raise self._refused(request, who, permission, decision)
+
+    def admit_also(
+        self, conn: Connection, request: Request, who: Principal, permission: Permission, paths: Iterable[str]
+    ) -> None:
+        """The same at other paths that a call reaches besides its own; raises `Denied` for the first that is closed.
+
+        The record is committed at once, whatever becomes of the caller's transaction.
+        """
+        stamp, bundle, now = policies.stamp(conn), self._policies.current(conn), self._clock.now()
+        questions = [asking(who.name, who.roles, permission, path, now) for path in paths]
+        asked = [_Asked(one, fulfilled(bundle.evaluate(one)), stamp, 0) for one in questions]
+        if asked:
+            self._recorder.record_and_wait([one.on_record(request.scope.get("aegis.request_id")) for one in asked])
+        closed = next((one.decision for one in asked if one.decision.effect != "allow"), None)
+        if closed is not None:
+            raise self._refused(request, who, permission, closed)
+
+    def _settled(self, request: Request, credential: Credential, permission: Permission) -> tuple[Principal, Decision]:
+        """Who asks, and what policy says about them under the policies that were in force when it was recorded."""
+        for _ in range(TRIES):
+            with self._database.begin() as conn:
+                who = sessions.holder(conn, credential, now=self._clock.now(), touch=_attended(request))
+                asked = None if who is None else self._ask(conn, who, permission, below_version(request.scope["path"]))
+            if who is None or asked is None:
+                raise Unauthenticated("not_logged_in", "nobody is logged in with this request.", hint="Log in again.")
+            committed = self._recorder.record_and_wait([asked.on_record(request.scope.get("aegis.request_id"))])
+            if committed.stamp == asked.stamp:
+                return who, asked.decision
+        raise Unavailable("policies_moved", "the policies changed while this was asked.", hint="Ask again.")
+
+    def _refused(self, request: Request, who: Principal, permission: Permission, decision: Decision) -> Denied:
         if request.method not in SAFE:
-            self._record(who, permission, asked.decision, request)
-        raise _denied(who, permission, asked.decision)
+            self._record(who, permission, decision, request)
+        return _denied(who, permission, decision)
 
     def ask_within(self, conn: Connection, question: Question) -> Decision:
         """What policy says inside a transaction, on record in it: where roles are looked at again under a lock."""
@@ -183,10 +213,10 @@ class Doorkeeper:
         return self._asked(conn, asking(who.name, who.roles, permission, path, self._clock.now()))
 
     def _asked(self, conn: Connection, question: Question) -> _Asked:
+        stamp = policies.stamp(conn)
         began = time.perf_counter()
         decision = self._evaluate(conn, question)
-        latency_us = round((time.perf_counter() - began) * 1_000_000)
-        return _Asked(question, decision, safety.read(conn).epoch, latency_us)
+        return _Asked(question, decision, stamp, round((time.perf_counter() - began) * 1_000_000))
 
     def _evaluate(self, conn: Connection, question: Question) -> Decision:
         return fulfilled(self._policies.evaluate(conn, question))

@@ -40,6 +40,7 @@ from aegis.storage.policy_set import Serving
 from aegis.storage.sessions import Credential
 
 PERMISSION: Permission = "policies:evaluate"
+QUESTION = "question"  # the source of what was asked about somebody, who need not know of it; `SOURCE` is who called
 TRIES = 2
 BREATH = 64  # questions of a batch after which others get a turn
 MOST_ADMISSIONS = 4096
@@ -132,10 +133,9 @@ class Desk:
         for attempt in range(1, TRIES + 1):
             serving = self.in_force.serving or await self._look()
             now = self.clock.now()
-            occasion = Occasion(SOURCE, now, request_id)
-            rows = self._admission_rows(admission, serving, now, occasion)
+            rows = self._admission_rows(admission, serving, now, request_id)
             before = len(rows)
-            found = await self._decide(wanted, serving, now, occasion, rows)
+            found = await self._decide(wanted, serving, now, Occasion(QUESTION, now, request_id), rows)
             if not rows:
                 return []
             committed = await self.recorder.record_rows(rows, now)
@@ -159,7 +159,7 @@ class Desk:
         """Record that somebody was let in whose questions cannot be read."""
         serving = self.in_force.serving or await self._look()
         now = self.clock.now()
-        rows = self._admission_rows(admission, serving, now, Occasion(SOURCE, now, request_id))
+        rows = self._admission_rows(admission, serving, now, request_id)
         if rows:
             await self.recorder.record_rows(rows, now)
 
@@ -215,7 +215,7 @@ class Desk:
             asked.keep(found, serving.stamp)
         return found
 
-    def _admission_rows(self, admission: Admission, serving: Serving, now: datetime, occasion: Occasion) -> list[bytes]:
+    def _admission_rows(self, admission: Admission, serving: Serving, now: datetime, request_id: str) -> list[bytes]:
         """What the caller was let in by, as it stands now; raises `Unavailable` where it was taken away meanwhile."""
         asked = admission.asked
         if asked is None:
@@ -226,6 +226,7 @@ class Desk:
         if found.effect != "allow":
             raise Unavailable("policies_moved", "the policies changed while this was asked.", hint="Ask again.")
         spent = round((time.perf_counter() - began) * 1_000_000)
+        occasion = Occasion(SOURCE, now, request_id)
         return [asked.row(found, serving.epoch, occasion, latency_us=0 if cached else spent, cached=cached)]
 
     async def _look(self) -> Serving:

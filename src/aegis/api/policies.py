@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import FastAPI, Query, Response
+from fastapi import FastAPI, Query, Request, Response
 
 from aegis.api.access import Who, needs
 from aegis.api.cursor import Limit
 from aegis.api.deps import V1, Deps
-from aegis.api.policy_changes import changing
+from aegis.api.policy_changes import admit_to, changing
 from aegis.api.policy_document import (
     CommentQuery,
     ExpectedQuery,
@@ -48,9 +48,11 @@ def add_routes(app: FastAPI, deps: Deps) -> None:
         return PolicyPage(items=items, next_cursor=shown[-1].policy_id if more else None)
 
     @app.post(f"{V1}/policies", status_code=201, dependencies=[needs("policies:write")])
-    def create(who: Who, body: Written, response: Response) -> PolicyAnswer:
-        """A new policy; one that exists already is changed with PUT."""
+    def create(request: Request, who: Who, body: Written, response: Response) -> PolicyAnswer:
+        """A new policy; one that exists already is changed with PUT. Needs the permission at its own path too."""
         policy = read(body.document)
+        with deps.database.begin() as conn:
+            admit_to(conn, request, who, [policy.id])
         wanted = 0 if body.expected_version is None else body.expected_version
         answer = _save(deps, who, policy, body, wanted)
         response.headers["Location"] = f"{V1}/policies/{policy.id}"

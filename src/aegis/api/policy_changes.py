@@ -6,11 +6,15 @@ through the API: what somebody changed here would be gone with the directory's n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 
+from fastapi import Request
+
+from aegis.api.access import doorkeeper_of
 from aegis.api.deps import Deps
+from aegis.identity.permissions import Principal
 from aegis.kit.errors import AegisError, Conflict
 from aegis.storage.database import Connection
 
@@ -25,6 +29,11 @@ def changing(deps: Deps) -> Iterator[tuple[Connection, datetime]]:
     with deps.database.begin() as conn:
         yield conn, deps.clock.now()
     settle(deps)
+
+
+def admit_to(conn: Connection, request: Request, who: Principal, names: Iterable[str]) -> None:
+    """Raises `Denied` where one of these policies is closed to them, by whichever path they came."""
+    doorkeeper_of(request).admit_also(conn, request, who, "policies:write", (f"/policies/{name}" for name in names))
 
 
 def writable(deps: Deps) -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from pydantic import BaseModel, Field
 
 from aegis.api.access import Who, needs
 from aegis.api.deps import V1, Deps
-from aegis.api.policy_changes import settle, writable
+from aegis.api.policy_changes import admit_to, settle, writable
 from aegis.api.policy_directory import PolicyDirectory
 from aegis.api.policy_document import Comment, Draft, read_all
 from aegis.api.route import Body
@@ -86,8 +86,11 @@ def add_routes(app: FastAPI, deps: Deps, directory: PolicyDirectory | None) -> N
         )
 
     @app.put(f"{V1}/policies/set", dependencies=[needs("policies:write")])
-    def apply(who: Who, body: WantedSet) -> AppliedAnswer:
-        """Every document at once, or with `dry_run` only what that would change."""
+    def apply(request: Request, who: Who, body: WantedSet) -> AppliedAnswer:
+        """Every document at once, or with `dry_run` only what that would change.
+
+        Each change needs the permission at its policy's own path too.
+        """
         documents = [one.document() for one in read_all(body.documents)]
         writable(deps)
         with deps.database.begin() as conn:
@@ -95,9 +98,14 @@ def add_routes(app: FastAPI, deps: Deps, directory: PolicyDirectory | None) -> N
             if body.dry_run:
                 changes = policy_apply.changes_to(conn, documents, prune=body.prune)
             else:
-                now = deps.clock.now()
                 changes = policy_apply.apply_set(
-                    conn, documents, by=who.name, comment=body.comment, now=now, prune=body.prune
+                    conn,
+                    documents,
+                    by=who.name,
+                    comment=body.comment,
+                    now=deps.clock.now(),
+                    prune=body.prune,
+                    look=lambda changes: admit_to(conn, request, who, (one.policy_id for one in changes)),
                 )
             newest = policy_sets.in_force(conn)
         settle(deps)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from typing import Annotated
@@ -17,7 +19,8 @@ from aegis.identity.email import parse_email
 from aegis.identity.passwords import refuse_weak
 from aegis.identity.permissions import ROLES, Role
 from aegis.kit.errors import Invalid, NotFound
-from aegis.storage import users
+from aegis.storage import policy_sets, users
+from aegis.storage.database import Connection
 from aegis.storage.users import User
 
 
@@ -69,16 +72,25 @@ def add_routes(app: FastAPI, deps: Deps) -> None:
     @app.put(f"{V1}/users/{{email}}/roles", dependencies=[needs("users:write")])
     def set_roles(who: Who, email: str, body: NewRoles) -> UserAnswer:
         """Give exactly these roles. Sessions end, and whatever was decided before is decided again."""
-        with deps.database.begin() as conn:
-            now = deps.clock.now()
+        with _keeping_the_key(deps) as (conn, now):
             return _answer(users.set_roles(conn, _known(email), body.roles, by=who.name, now=now))
 
     @app.put(f"{V1}/users/{{email}}/disabled", dependencies=[needs("users:write")])
     def set_disabled(who: Who, email: str, body: Lock) -> UserAnswer:
         """Lock somebody out at once and end their tokens, or let them log in again."""
-        with deps.database.begin() as conn:
-            now = deps.clock.now()
+        with _keeping_the_key(deps) as (conn, now):
             return _answer(users.set_disabled(conn, _known(email), disabled=body.disabled, by=who.name, now=now))
+
+
+@contextmanager
+def _keeping_the_key(deps: Deps) -> Iterator[tuple[Connection, datetime]]:
+    """A transaction and its time; raises `Conflict` where nobody would be left who may change policies."""
+    with deps.database.begin() as conn:
+        now, bundle = deps.clock.now(), deps.policies.current(conn)
+        before = policy_sets.can_be_changed(conn, bundle, now)
+        yield conn, now
+        if before and not policy_sets.can_be_changed(conn, bundle, now):
+            raise policy_sets.locked_out()
 
 
 def _create(deps: Deps, body: NewUser, *, by: str) -> UserAnswer:
@@ -91,10 +103,13 @@ def _create(deps: Deps, body: NewUser, *, by: str) -> UserAnswer:
 
 
 def _known(email: str) -> str:
+    """As it stands in the path, of which policy was asked: there a name has one spelling."""
     try:
-        return parse_email(email)
+        if parse_email(email) == email:
+            return email
     except Invalid:
-        raise NotFound("user_unknown", "there is no user of this name.") from None
+        pass
+    raise NotFound("user_unknown", "there is no user of this name.")
 
 
 def _answer(user: User) -> UserAnswer:

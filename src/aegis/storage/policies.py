@@ -90,6 +90,11 @@ def stamp(conn: Connection) -> str:
     return found
 
 
+def epoch_of(stamp: str) -> int:
+    """The epoch that a stamp names."""
+    return int(stamp.partition("/")[0])
+
+
 def in_force(conn: Connection) -> InForce:
     """Stamp, epoch and versions of one instant: between two reads somebody else could commit a change."""
     members = policies.join(policy_versions, _IN_FORCE)

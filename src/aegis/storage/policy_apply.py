@@ -6,7 +6,7 @@ Policies that already say the same are left as they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -68,15 +68,18 @@ def apply_set(
     comment: str,
     now: datetime,
     prune: bool = False,
+    look: Callable[[Sequence[Change]], None] = lambda _: None,
 ) -> list[Change]:
     """Many documents in one activation, one epoch and one audit entry; with `prune` they are all there is in force.
 
-    What is in force with the same content already is left as it is; nothing happens where nothing differs.
+    What is in force with the same content already is left as it is; nothing happens where nothing differs. `look` sees
+    the changes before any is made, and may raise.
     """
     policies.one_at_a_time(conn)
     changes = changes_to(conn, documents, prune=prune)
     if not changes:
         return []
+    look(changes)
     newest = policies.newest_versions(conn)
     made = [
         policies.new_version(one.policy, newest.get(one.policy_id, 0) + 1, by=by, comment=comment, now=now)

@@ -18,7 +18,7 @@ from aegis.policy.api_access import fulfilled
 from aegis.policy.compile import compile_stored
 from aegis.policy.evaluate import Bundle
 from aegis.policy.request import Request
-from aegis.storage import safety
+from aegis.storage import safety, users
 from aegis.storage.policy_schema import policy_sets, policy_versions
 
 ADMIN = "admin"
@@ -110,18 +110,33 @@ def _documents(conn: Connection, members: Mapping[str, int]) -> list[dict[str, A
 
 
 def _refuse_lock_out(conn: Connection, bundle: Bundle, now: datetime) -> None:
-    """An admin who could write policies before the change can do so after it."""
-    if _can_be_changed(bundle, now):
+    """Where somebody could write policies before the change, somebody can do so after it."""
+    if can_be_changed(conn, bundle, now):
         return
     before = newest(conn)
-    if before is not None and _can_be_changed(compile_stored(_documents(conn, before)), now):
-        raise Conflict(
-            "would_lock_out",
-            "nobody could change policies any more: no ALLOW would be left for admins.",
-            hint=f"Keep a policy that allows {KEY_TO_EVERYTHING[0]} on api/policies/* to the role {ADMIN}.",
-        )
+    if before is not None and can_be_changed(conn, compile_stored(_documents(conn, before)), now):
+        raise locked_out()
 
 
-def _can_be_changed(bundle: Bundle, now: datetime) -> bool:
-    action, resource = KEY_TO_EVERYTHING
-    return fulfilled(bundle.evaluate(Request(ADMIN, (ADMIN,), action, resource, now))).effect == "allow"
+def can_be_changed(conn: Connection, bundle: Bundle, now: datetime) -> bool:
+    """Whether the role of admins alone lets somebody write policies, and one of the people of now is let.
+
+    A DENY for another role or a condition on a name can shut out everybody whom the rule for admins lets in.
+    """
+    people = [one for one in users.all_of_them(conn) if one.disabled_at is None]
+    asked = [Request(one.email, tuple(sorted(one.roles)), *KEY_TO_EVERYTHING, now) for one in people]
+    rule = Request(ADMIN, (ADMIN,), *KEY_TO_EVERYTHING, now)
+    return _lets(bundle, rule) and (not asked or any(_lets(bundle, one) for one in asked))
+
+
+def locked_out() -> Conflict:
+    action, _ = KEY_TO_EVERYTHING
+    return Conflict(
+        "would_lock_out",
+        "nobody could change policies any more: no ALLOW would be left for admins.",
+        hint=f"Keep somebody whom policies allow {action} on api/policies/* as {ADMIN}.",
+    )
+
+
+def _lets(bundle: Bundle, request: Request) -> bool:
+    return fulfilled(bundle.evaluate(request)).effect == "allow"
