@@ -170,6 +170,21 @@ def test_a_source_that_does_not_answer_is_unavailable_and_degrades_health(tmp_pa
     source.close()
 
 
+def test_training_that_failed_degrades_health_with_its_reason_while_a_model_is_missing(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "models"
+    in_the_way.write_text("a file where the directory of models should be")
+    with watching(in_the_way, minutes=25) as system:
+        system.post("/api/v1/observe", {"namespaces": ["shop"]})
+        system.post("/api/v1/train", {"namespaces": ["shop"], "since_seconds": 1200})
+        health = system.http.get("/health").json()
+        assert (health["status"], health["checks"][1]["status"]) == ("degraded", "degraded")
+        for words in ("0 of 6 workloads have a model", "training failed: FileExistsError", "every 10 minutes"):
+            assert words in health["checks"][1]["detail"]
+        in_the_way.unlink()
+        system.post("/api/v1/train", {"namespaces": ["shop"], "since_seconds": 1200})
+        assert system.http.get("/health").json()["status"] == "ok"
+
+
 def test_an_altered_model_is_refused_and_the_workload_watched_without(tmp_path: Path) -> None:
     with watching(tmp_path, minutes=25) as system:
         system.post("/api/v1/train", {"namespaces": ["shop"], "since_seconds": 1200})

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from aegis.engine.jobs import Jobs
 from aegis.engine.models import Registry
-from aegis.engine.watch import TRAIN_SECONDS, Watch
+from aegis.engine.watch import TRAIN_RETRY, TRAIN_SECONDS, Watch
 from aegis.incidents.diagnosis import Diagnosis, diagnose
 from aegis.incidents.sentence import CLASSES
 from aegis.kit.clock import Clock
@@ -170,10 +170,9 @@ def create_app(deps: Deps) -> FastAPI:
             source = ("ok" if newest else "degraded", f"newest sample {newest}")
         except AegisError as error:
             source = ("down", error.message)
-        trained, known = watch.progress()
-        learnt = f"{trained} of {known} workloads have a model"
-        checks = [_check("prometheus", *source), _check("models", "ok", learnt)]
-        return {"status": "ok" if source[0] == "ok" else "degraded", "checks": checks}
+        checks = [_check("prometheus", *source), _check("models", *_learnt(*watch.progress(), jobs.problem))]
+        well = all(check["status"] == "ok" for check in checks)
+        return {"status": "ok" if well else "degraded", "checks": checks}
 
     @app.get("/health/ping")
     def ping() -> dict[str, str]:
@@ -184,6 +183,14 @@ def create_app(deps: Deps) -> FastAPI:
         return Response(generate_latest(metrics), media_type="text/plain; version=0.0.4")
 
     return app
+
+
+def _learnt(trained: int, known: int, problem: str | None) -> tuple[str, str]:
+    """Without a model Aegis only watches: that training failed matters as long as one is missing."""
+    learnt = f"{trained} of {known} workloads have a model"
+    if problem is None or trained == known:
+        return "ok", learnt
+    return "degraded", f"{learnt}; training failed: {problem}; tried again every {TRAIN_RETRY / 60:.0f} minutes"
 
 
 def _check(name: str, status: str, detail: str) -> dict[str, str]:

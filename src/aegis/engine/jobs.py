@@ -22,6 +22,7 @@ from aegis.kit.ids import Ids
 
 log = structlog.get_logger()
 KEEP = 50
+SAID = 4000  # characters of a dead child's last words that are logged
 
 
 @dataclass(slots=True)
@@ -58,6 +59,7 @@ class Jobs:
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._child: subprocess.Popen[str] | None = None
+        self.problem: str | None = None  # why the last job that ended failed; None where it did not
 
     @property
     def running(self) -> bool:
@@ -102,13 +104,15 @@ class Jobs:
                     ready(str(result["entity"]))
                 else:
                     job.failed.append(f"{result['entity']}: {result['message']}")
-            job.state = "done"
             job.message = f"{job.done - len(job.failed)} of {job.total} models are fitted"
+            self.problem, job.state = None, "done"
         except AegisError as error:
-            job.state, job.message = "failed", error.message
+            job.message = self.problem = error.message
+            job.state = "failed"
         except Exception as error:  # the top of the job's thread: it must end in a state
             log.exception("training:crashed", job=job.id)
-            job.state, job.message = "failed", f"{type(error).__name__}: {error}"
+            job.message = self.problem = f"{type(error).__name__}: {error}"
+            job.state = "failed"
         log.info("training:ended", job=job.id, state=job.state, detail=job.message)
 
     def _results(self, frames: Mapping[str, Frame]) -> Any:
@@ -117,14 +121,26 @@ class Jobs:
             yield from train(frames, self._directory, self._alerts_per_day)
             return
         with tempfile.TemporaryDirectory(prefix="aegis-training-") as work:
-            path = Path(work) / "frames.npz"
+            path, said = Path(work) / "frames.npz", Path(work) / "stderr"
             write_frames(path, frames, self._alerts_per_day)
-            command = [sys.executable, "-m", "aegis.engine.training", str(path), str(self._directory)]
+            # -P: whoever starts us may stand in a directory with an html.py of their own, and -m would import it.
+            command = [sys.executable, "-P", "-m", "aegis.engine.training", str(path), str(self._directory)]
             environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
+            with (
+                said.open("w") as errors,
+                subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment) as child,
+            ):
                 self._child = child
                 assert child.stdout is not None
                 for line in child.stdout:
                     yield json.loads(line)
             if child.returncode != 0:
-                raise AegisError("training_died", f"the training process ended with {child.returncode}")
+                raise _died(child.returncode, said.read_text(errors="replace"))
+
+
+def _died(code: int, said: str) -> AegisError:
+    """With the last line of what it said, which in Python names the error; all of it stands in the log."""
+    log.error("training:died", code=code, said=said[-SAID:])
+    last = said.strip().rpartition("\n")[2][:300]
+    message = f"the training process ended with {code}{f': {last}' if last else ''}"
+    return AegisError("training_died", message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -30,6 +31,13 @@ def frames() -> Mapping[str, Frame]:
     return {CART: healthy(200, seed=1), SEARCH: healthy(20, seed=2)}
 
 
+def wait() -> None:
+    """Until the job that trains apart has ended."""
+    for thread in threading.enumerate():
+        if thread.name == "training":
+            thread.join(60)
+
+
 def test_a_job_fits_what_it_can_and_says_why_not_the_rest(tmp_path: Path) -> None:
     ready: list[str] = []
     job = jobs(tmp_path).start(frames, ready.append)
@@ -56,6 +64,35 @@ def test_a_child_process_gives_the_same_model(tmp_path: Path) -> None:
     assert job.state in ("done", "failed")
     jobs(tmp_path / "here").start(frames, lambda _: None)
     assert Registry(tmp_path / "apart").versions() == Registry(tmp_path / "here").versions()
+
+
+def test_training_runs_no_code_of_the_directory_that_aegis_was_started_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "html.py").write_text("raise SystemExit('a stranger was run')\n")  # scikit-learn imports html
+    monkeypatch.chdir(tmp_path)
+    apart = jobs(tmp_path / "models", apart=True)
+    job = apart.start(frames, lambda _: None)
+    wait()
+    assert (job.state, job.message) == ("done", "1 of 2 models are fitted")
+
+
+def test_a_child_that_dies_leaves_its_last_words_until_a_job_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho 'Traceback' >&2\necho 'ImportError: no sklearn' >&2\nexit 3\n")
+    python.chmod(0o700)
+    apart = jobs(tmp_path / "models", apart=True)
+    with monkeypatch.context() as broken:
+        broken.setattr(sys, "executable", str(python))
+        job = apart.start(frames, lambda _: None)
+        wait()
+    assert job.state == "failed"
+    assert apart.problem == job.message == "the training process ended with 3: ImportError: no sklearn"
+    apart.start(frames, lambda _: None)
+    wait()
+    assert apart.problem is None
 
 
 def test_a_source_or_a_bug_that_fails_ends_the_job_as_failed(tmp_path: Path) -> None:
