@@ -15,6 +15,7 @@ from aegis.kit.errors import Invalid
 
 MAX_SAFE_INTEGER = 2**53 - 1
 MAX_KEY = 256
+NUL = "\0"
 
 
 def pointer(parts: Iterable[str | int]) -> str:
@@ -41,7 +42,8 @@ def check(document: Any, *, depth: int, nodes: int, text: int, total: int, nulls
             written += _keys(value, at)
             _room(len(value), seen + len(stack), nodes, at)
             for key, item in value.items():
-                if type(item) is str and len(item) <= text and len(at) < depth:  # most are, and need no second look
+                # Most are short text, and need no second look.
+                if type(item) is str and len(item) <= text and len(at) < depth and NUL not in item:
                     seen += 1
                     written += len(item)
                 else:
@@ -66,8 +68,9 @@ def _room(more: int, so_far: int, nodes: int, at: tuple[str | int, ...]) -> None
 def _keys(value: dict[Any, Any], at: tuple[str | int, ...]) -> int:
     written = 0
     for key in value:
-        if not isinstance(key, str) or len(key) > MAX_KEY:
-            raise Invalid("document_key", f"a key is text of at most {MAX_KEY} characters", field=pointer(at))
+        if not isinstance(key, str) or len(key) > MAX_KEY or NUL in key:
+            rule = f"a key is text of at most {MAX_KEY} characters, none of them NUL"
+            raise Invalid("document_key", rule, field=pointer(at))
         written += len(key)
     return written
 
@@ -77,6 +80,8 @@ def _scalar(value: Any, at: tuple[str | int, ...], text: int) -> int:
     if isinstance(value, str):
         if len(value) > text:
             raise Invalid("document_text", f"{len(value)} characters; at most {text}", field=pointer(at))
+        if NUL in value:
+            raise Invalid("document_text", "a NUL character cannot be stored", field=pointer(at))
         return len(value)
     if isinstance(value, (int, float)):
         if not math.isfinite(value) or abs(value) > MAX_SAFE_INTEGER:

@@ -105,6 +105,10 @@ def parse_request(document: Any, *, now: datetime, simulation: bool = False) -> 
     )
     if now.tzinfo is None:
         raise Invalid("request_invalid", "a time carries its offset from UTC", field="/now")
+    try:
+        now = now.astimezone(UTC)
+    except OverflowError:
+        raise Invalid("request_invalid", "a time lies in the years 1 to 9999 of UTC", field="/now") from None
     principal_id, roles = _principal(document.get("principal"))
     return Request(
         principal_id=principal_id,
@@ -113,7 +117,7 @@ def parse_request(document: Any, *, now: datetime, simulation: bool = False) -> 
         resource=_matching(
             _RESOURCE, document.get("resource"), "/resource", "a resource is kind/namespace/name in ASCII"
         ),
-        now=now.astimezone(UTC),
+        now=now,
         metadata=_object(document, "metadata"),
         context=_object(document, "context"),
         change=_change(document),

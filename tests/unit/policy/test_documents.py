@@ -194,6 +194,8 @@ def test_a_deny_has_no_obligations_and_no_limits() -> None:
         ({"request": {"action": "restart_pod"}}, "/principal"),
         ({"request": WHOLE["tests"][0]["request"] | {"now": "2026-03-03T12:00:00Z"}}, "/now"),
         ({"expect": "MAYBE"}, "NO_MATCH"),
+        ({"at": "9999-12-31T23:59:59-14:00"}, "years 1 to 9999"),
+        ({"request": WHOLE["tests"][0]["request"] | {"metadata": {"a": "\0"}}}, "NUL"),
     ],
 )
 def test_a_test_inside_a_document_is_read_as_strictly(change: dict[str, Any], said: str) -> None:

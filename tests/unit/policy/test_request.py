@@ -69,6 +69,9 @@ def test_facts_that_are_missing_or_of_another_type_are_not_guessed(change: dict[
         ({"metadata": {str(number): number for number in range(600)}}, "/metadata"),
         ({"metadata": {f"k{number}": "x" * 4000 for number in range(20)}}, None),
         ({"metadata": {"k" * 300: 1}}, "/metadata"),
+        ({"metadata": {"a": "b\0c"}}, "/metadata/a"),
+        ({"context": {"a": ["b\0c"]}}, "/context/a/0"),
+        ({"metadata": {"a\0": 1}}, "/metadata"),
         ({"metadata": {1: 1}}, "/metadata"),
         ({"metadata": {"a/b~c": (1, 2)}}, "/metadata/a~1b~0c"),
         ({"principal": {"id": "ada", "roles": ["r"] * 65}}, "/principal/roles"),
@@ -93,6 +96,12 @@ def test_a_request_that_holds_itself_is_refused() -> None:
 def test_a_time_without_a_zone_is_refused() -> None:
     with pytest.raises(Invalid, match="offset"):
         parse_request(ASKED, now=datetime(2026, 3, 3))
+
+
+@pytest.mark.parametrize("at", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"])
+def test_a_time_that_no_clock_of_utc_shows_is_refused(at: str) -> None:
+    with pytest.raises(Invalid, match="years 1 to 9999"):
+        parse_request(ASKED, now=datetime.fromisoformat(at), simulation=True)
 
 
 @pytest.mark.parametrize("document", [None, [], "x", {}])
