@@ -8,13 +8,13 @@ import threading
 import httpx2
 import pytest
 from sqlalchemy import event
-from tests.integration.support_api import DIGEST, Api, problem, shared_api
+from tests.integration.support_api import DIGEST, Api, api, problem, shared_api
 
 from aegis.remediation.states import State
 from aegis.storage import approvals, remediations, users
 from aegis.storage.remediations import Remediation
 
-__all__ = ["shared_api"]
+__all__ = ["api", "shared_api"]
 pytestmark = pytest.mark.integration
 OTHER = "e" * 64
 
@@ -145,6 +145,20 @@ def test_what_does_not_exist_cannot_be_approved(shared_api: Api) -> None:
         body = {"plan_digest": DIGEST} | more
         answer = shared_api.as_("approver").post(f"/remediations/rem_01j9zq3v8k5m2n7p4r6s8t0v2w/{verdict}", json=body)
         problem(answer, 404, "remediation_unknown")
+
+
+def test_while_nothing_acts_no_approval_is_spent_and_a_rejection_counts(api: Api) -> None:
+    item, other = waiting(api, "cart"), waiting(api, "search")
+    admin, approver = api.as_("admin"), api.as_("approver")
+    admin.post("/safety/stop", json={"reason": "odd things happen"})
+    assert problem(approve(approver, item), 409, "stopped")["hint"]
+    assert api.audit_kinds(item.id)[-1] == "approval:refused"
+    assert reject(approver, other).is_success
+    admin.post("/safety/resume", json={"reason": "all well"})
+    admin.put("/safety/mode", json={"mode": "observe", "reason": "night"})
+    problem(approve(approver, item), 409, "mode_observe")
+    admin.put("/safety/mode", json={"mode": "approve", "reason": "day"})
+    assert approve(approver, item).is_success
 
 
 def test_a_rejection_needs_a_reason(shared_api: Api) -> None:

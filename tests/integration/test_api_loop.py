@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from tests.integration.support_api import DIGEST, PLAN, Api, api, problem, shared_api
+from tests.integration.support_audit import sequencer
 
+from aegis.incidents.dependencies import HEAL_ELSEWHERE, TIMED_OUT
 from aegis.remediation.states import State
 from aegis.storage import incidents, processes
+from aegis.storage.incidents import Incident, Sighting
 from aegis.storage.processes import Process
 
 __all__ = ["api", "shared_api"]
@@ -83,6 +87,29 @@ def test_the_kill_switch_and_the_mode_change_with_a_reason_and_on_record(api: Ap
     assert problem(bad, 422, "body_invalid")["field"] == "/mode"
     assert api.audit_kinds("safety")[-3:] == ["safety:stopped", "safety:resumed", "safety:mode"]
     assert api.audit_kinds("operator@example.org")[-1] == "access:refused"
+
+
+def test_what_is_so_already_is_left_as_it_is(api: Api) -> None:
+    admin = api.as_("admin")
+    before = admin.get("/state").json()
+    kinds = api.audit_kinds("safety")
+    for same in (
+        admin.post("/safety/resume", json={"reason": "again"}),
+        admin.put("/safety/mode", json={"mode": before["mode"], "reason": "again"}),
+    ):
+        assert same.json()["changed"] is False
+        assert same.json() == {name: before[name] for name in same.json() if name != "changed"} | {"changed": False}
+    assert admin.post("/safety/stop", json={"reason": "odd things happen"}).json()["changed"] is True
+    api.clock.advance(3600)
+    again = api.as_("operator").post("/safety/stop", json={"reason": "me too"}).json()
+    assert again == again | {
+        "changed": False,
+        "changed_by": "admin@example.org",
+        "changed_at": "2026-03-01T12:00:00Z",
+        "reason": "odd things happen",
+        "epoch": before["epoch"] + 1,
+    }
+    assert api.audit_kinds("safety") == [*kinds, "safety:stopped"]
 
 
 def test_incidents_are_listed_by_state_and_namespace_newest_first(api: Api) -> None:
@@ -346,3 +373,58 @@ def test_health_tells_what_is_missing_and_names_nothing(shared_api: Api) -> None
         "executor": "down",
         "engine": "down",
     }
+
+
+def recommend(api: Api, incident: Incident, sentence: str, failure: str = "error_burst") -> None:
+    """What the loop thought of an incident, and what it recommended."""
+    said = {"class": failure, "probability": 0.78, "abstained": False, "reasons": [], "alternatives": []}
+    with api.database.begin() as conn:
+        now = api.clock.now()
+        incidents.diagnosed(conn, incident.id, said, sentence=incident.sentence, now=now)
+        incidents.recommended(conn, incident.id, sentence, now=now)
+
+
+def test_a_victim_names_what_else_was_unusual_in_its_namespace_when_its_trouble_began(api: Api) -> None:
+    long_ago = api.incident("basket")
+    recommend(api, long_ago, "Restart basket.")
+    api.clock.advance(600)
+    victim, culprit, other, elsewhere = (
+        api.incident("search"),
+        api.incident("catalog"),
+        api.incident("frontend"),
+        api.incident("catalog", "bank"),
+    )
+    recommend(api, victim, HEAL_ELSEWHERE)
+    recommend(api, other, TIMED_OUT, "connection_timeout")
+    recommend(api, culprit, "Restart catalog.")
+    recommend(api, elsewhere, "Restart catalog.")
+    viewer = api.as_("viewer")
+    found = {one["id"]: one["because_of"] for one in viewer.get("/incidents").json()["items"]}
+    catalog = [{"incident": culprit.id, "entity": "deployment/shop/catalog"}]
+    assert found == {long_ago.id: None, victim.id: catalog, other.id: catalog, culprit.id: None, elsewhere.id: None}
+    assert viewer.get(f"/incidents/{victim.id}").json()["because_of"] == catalog
+
+
+def test_an_incident_that_is_over_is_told_in_the_past_and_stays_as_grave_as_it_was(api: Api) -> None:
+    incident = api.incident()
+    later = replace(sighting(incident), severity="low", last_abnormal_at=api.clock.now())
+    with api.database.begin() as conn:
+        incidents.see(conn, later, new_id=api.ids.new("inc"), now=api.clock.now())
+        incidents.set_state(conn, incident.id, "resolved", reason="quiet", now=api.clock.now())
+    shown = api.as_("viewer").get(f"/incidents/{incident.id}").json()
+    assert shown["sentence"] == "cart in shop: memory was 0.82 (expected 0.4)"
+    assert shown["severity"] == "high"
+
+
+def sighting(incident: Incident) -> Sighting:
+    return Sighting(**{field.name: getattr(incident, field.name) for field in fields(Sighting)})
+
+
+def test_the_audit_log_finds_every_entry_about_an_incident_by_its_workload(api: Api) -> None:
+    incident = api.incident("catalog")
+    recommend(api, incident, "Restart catalog.")
+    with api.database.begin() as conn:
+        incidents.set_state(conn, incident.id, "resolved", reason="quiet", now=api.clock.now())
+    sequencer(api.database, api.clock)[0].run_once()
+    found = api.as_("auditor").get("/audit", params={"q": "shop/catalog"}).json()["items"]
+    assert [one["entry"]["kind"] for one in found] == ["incident:resolved", "incident:diagnosed", "incident:opened"]

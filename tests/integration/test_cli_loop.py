@@ -293,6 +293,26 @@ def test_stop_resume_and_mode_change_what_status_shows(aegis: Aegis) -> None:
     assert aegis("mode", "observe", "--reason", "night", "--json").json()["mode"] == "observe"
 
 
+def test_what_is_so_already_is_told_with_who_made_it_so(aegis: Aegis) -> None:
+    aegis("stop", "--reason", "odd things")
+    again = aegis("stop", "--reason", "more of it")
+    assert again.code == 0
+    assert "It was so already, and nothing changed." in again.out
+    assert f"{EMAIL} at 2026-03-01 " in again.out
+    assert "odd things" in again.out
+    aegis("resume", "-r", "all well")
+    assert "It was so already" in aegis("resume", "-r", "all well").out
+    assert "It was so already" in aegis("mode", "approve", "-r", "as it is").out
+
+
+def test_while_stopped_an_approval_is_a_conflict(aegis: Aegis, item: Remediation) -> None:
+    aegis("stop", "--reason", "odd things")
+    refused = aegis("approve", item.id, "--yes")
+    assert refused.code == 6
+    assert f"{EMAIL} has stopped Aegis" in refused.err
+    assert "Approved" not in refused.out
+
+
 def test_text_from_outside_is_shown_as_text_and_never_as_markup(api: Api, aegis: Aegis) -> None:
     api.proposed(by="[red]eve[/red]@example.org", roles=["operator"])
     api.incident("cart[bold]")

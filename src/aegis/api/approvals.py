@@ -3,7 +3,8 @@
 1. The remediation is locked while somebody's word about it is checked and written.
 2. Nobody approves what they asked for or sent the alert for, twice, too late, without the role of this moment, or
    another plan than the one whose digest they send.
-3. Every refusal is in the audit log, in a transaction that commits.
+3. Nobody approves while nothing acts: the plan would be refused, and the word spent.
+4. Every refusal is in the audit log, in a transaction that commits.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ from aegis.kit.crash import crash_point
 from aegis.kit.errors import AegisError, Conflict, Denied, Expired, NotFound
 from aegis.policy.api_access import asking
 from aegis.remediation.states import State
-from aegis.storage import alerts, approvals, audit, incidents, remediations, timeline, users
+from aegis.storage import alerts, approvals, audit, incidents, remediations, safety, timeline, users
 from aegis.storage.approvals import Approval
 from aegis.storage.database import Connection, notify
 from aegis.storage.remediations import Remediation
+from aegis.storage.safety import Safety
 
 DIGEST = r"^[0-9a-f]{64}$"
 Verdict = Literal["approve", "reject"]
@@ -122,6 +124,8 @@ def objection(doorkeeper: Doorkeeper, conn: Connection, item: Remediation, word:
         return Denied("self_approval", "you asked for it yourself; somebody else approves.")
     if word.verdict == "approve" and item.incident_id and alerts.told_by(conn, item.incident_id, who):
         return Denied("self_approval", "an alert that led to it came from you; somebody else approves.")
+    if word.verdict == "approve" and (still := _standing_still(safety.read(conn))):
+        return still
     if word.plan_digest != item.plan_digest:
         hint = "Look at the plan of now, then decide."
         return Conflict("plan_changed", "the plan is not the one you were shown.", field="/plan_digest", hint=hint)
@@ -129,6 +133,17 @@ def objection(doorkeeper: Doorkeeper, conn: Connection, item: Remediation, word:
         return Conflict("already_decided", "you have said so already.")
     if _settled(item, said):
         return Conflict("already_decided", "others have decided it already.")
+    return None
+
+
+def _standing_still(state: Safety) -> AegisError | None:
+    """Aegis would refuse the plan and close it, and the approval would be spent on nothing."""
+    if state.stopped:
+        hint = "Resume first, or reject it."
+        return Conflict("stopped", f"{state.changed_by} has stopped Aegis: nothing acts now.", hint=hint)
+    if state.mode == "observe":
+        hint = "Change the mode first, or reject it."
+        return Conflict("mode_observe", "the mode is observe: nothing acts now.", hint=hint)
     return None
 
 

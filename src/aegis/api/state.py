@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import FastAPI
@@ -18,6 +20,7 @@ from aegis import __version__
 from aegis.api.access import Who, needs
 from aegis.api.deps import V1, Deps
 from aegis.api.route import Body
+from aegis.identity.permissions import Principal
 from aegis.storage import overview, processes, safety
 from aegis.storage.processes import Process
 from aegis.storage.safety import Mode, Safety
@@ -33,9 +36,8 @@ class Because(Body):
     reason: Reason
 
 
-class ModeChange(Body):
+class ModeChange(Because):
     mode: Literal["observe", "approve", "auto"]
-    reason: Reason
 
 
 class SafetyAnswer(BaseModel):
@@ -45,6 +47,12 @@ class SafetyAnswer(BaseModel):
     changed_at: datetime
     changed_by: str
     reason: str
+
+
+class SafetyChange(SafetyAnswer):
+    """`changed` is false where it was so already: nothing was written, and the rest tells of the earlier change."""
+
+    changed: bool
 
 
 class CountsAnswer(BaseModel):
@@ -98,22 +106,24 @@ def add_routes(app: FastAPI, deps: Deps) -> None:
         )
 
     @app.post(f"{V1}/safety/stop", dependencies=[needs("safety:stop")])
-    def stop(who: Who, body: Because) -> SafetyAnswer:
-        """The kill switch: no new effect within two seconds."""
-        with deps.database.begin() as conn:
-            return _safety(safety.stop(conn, by=who.name, reason=body.reason, now=deps.clock.now()))
+    def stop(who: Who, body: Because) -> SafetyChange:
+        """The kill switch: no new effect within two seconds. Stopping twice leaves the first one's name and reason."""
+        return change(safety.stop, who, body)
 
     @app.post(f"{V1}/safety/resume", dependencies=[needs("safety:write")])
-    def resume(who: Who, body: Because) -> SafetyAnswer:
-        with deps.database.begin() as conn:
-            return _safety(safety.resume(conn, by=who.name, reason=body.reason, now=deps.clock.now()))
+    def resume(who: Who, body: Because) -> SafetyChange:
+        return change(safety.resume, who, body)
 
     @app.put(f"{V1}/safety/mode", dependencies=[needs("safety:write")])
-    def set_mode(who: Who, body: ModeChange) -> SafetyAnswer:
+    def set_mode(who: Who, body: ModeChange) -> SafetyChange:
         """How far Aegis may go by itself: observe never acts, approve asks each time, auto asks where policy says."""
+        return change(partial(safety.set_mode, mode=body.mode), who, body)
+
+    def change(do: Callable[..., Safety | None], who: Principal, body: Because) -> SafetyChange:
         with deps.database.begin() as conn:
-            changed = safety.set_mode(conn, mode=body.mode, by=who.name, reason=body.reason, now=deps.clock.now())
-        return _safety(changed)
+            changed = do(conn, by=who.name, reason=body.reason, now=deps.clock.now())
+            now = changed or safety.read(conn)
+        return SafetyChange(**_safety(now).model_dump(), changed=changed is not None)
 
 
 def judge(seen: list[Process], now: datetime) -> list[ProcessAnswer]:

@@ -267,7 +267,11 @@ def _safety(path: str, body: dict[str, Any], *, put: bool, as_json: bool) -> Non
     if as_json:
         print_json(state)
         return
+    state = visible(state)
     switch = "STOPPED: nothing acts until `aegis resume`" if state["stopped"] else "running"
+    if not state["changed"]:
+        since = f"{state['changed_by']} at {_date(state['changed_at'])}: {state['reason']}"
+        _out().print(f"It was so already, and nothing changed. The last change was by {since}.", markup=False)
     _out().print(f"{switch}; mode {state['mode']}, epoch {state['epoch']}.", markup=False)
 
 

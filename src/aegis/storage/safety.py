@@ -54,22 +54,36 @@ def ensure(conn: Connection, *, mode: Mode, now: datetime) -> None:
     conn.execute(insert(safety).values(**values, reason="first start").on_conflict_do_nothing())
 
 
-def set_mode(conn: Connection, *, mode: Mode, by: str, reason: str, now: datetime) -> Safety:
+def set_mode(conn: Connection, *, mode: Mode, by: str, reason: str, now: datetime) -> Safety | None:
+    """None when that is the mode already: nothing is written then, as with the switch."""
+    if _held(conn).mode == mode:
+        return None
     return _change(conn, kind="safety:mode", by=by, reason=reason, now=now, mode=mode)
 
 
-def stop(conn: Connection, *, by: str, reason: str, now: datetime) -> Safety:
-    """The kill switch: no new effect from the moment this commits."""
+def stop(conn: Connection, *, by: str, reason: str, now: datetime) -> Safety | None:
+    """The kill switch: no new effect from the moment this commits. None when it is on already."""
+    if _held(conn).stopped:
+        return None
     return _change(conn, kind="safety:stopped", by=by, reason=reason, now=now, stopped=True)
 
 
-def resume(conn: Connection, *, by: str, reason: str, now: datetime) -> Safety:
+def resume(conn: Connection, *, by: str, reason: str, now: datetime) -> Safety | None:
+    """None when nothing is stopped."""
+    if not _held(conn).stopped:
+        return None
     return _change(conn, kind="safety:resumed", by=by, reason=reason, now=now, stopped=False)
 
 
 def bump_epoch(conn: Connection, *, by: str, reason: str, now: datetime) -> Safety:
     """Invalidate every decision made so far: called on each policy save and role change."""
     return _change(conn, kind="safety:epoch", by=by, reason=reason, now=now)
+
+
+def _held(conn: Connection) -> Safety:
+    """The current state, which nobody else changes before this transaction ends."""
+    conn.execute(select(safety.c.epoch).with_for_update())
+    return read(conn)
 
 
 def _change(conn: Connection, *, kind: str, by: str, reason: str, now: datetime, **values: object) -> Safety:
