@@ -60,6 +60,7 @@ COMMANDS = (
     Lazy("resume", "loop", "Take the kill switch back.", LOOP),
     Lazy("mode", "loop", "Change how far Aegis may go by itself.", LOOP),
     Lazy("policy", "policy", "Who may do what: policies, their tests, and what a change of them would change.", LOOP),
+    Lazy("users", "users", "People and their roles.", LOOP),
     Lazy("audit", "audit", "Read, export and check the record.", RECORD),
     Lazy("keys", "keys", "Make the keys that processes sign with, and check them.", RECORD),
     Lazy("sandbox", "sandbox", "The simulated cluster: run it, break it, look at it.", TRY),
