@@ -23,10 +23,15 @@ class Hashing:
 
     def __init__(self, *, at_once: int = AT_ONCE, waiting: int = WAITING) -> None:
         self._turns = anyio.CapacityLimiter(at_once)
-        self._waiting = waiting
+        self._most = at_once + waiting
+        self._inside = 0  # counted here: the limiter learns of a burst only after all of it was let in
 
     async def run(self, work: Callable[[], Done]) -> Done:
         """What `work` returns or raises; raises `RateLimited` when too many wait already."""
-        if self._turns.statistics().tasks_waiting >= self._waiting:
+        if self._inside >= self._most:
             raise RateLimited("logins_busy", "too many people log in at this moment.", hint="Try again in a moment.")
-        return await anyio.to_thread.run_sync(work, limiter=self._turns)
+        self._inside += 1
+        try:
+            return await anyio.to_thread.run_sync(work, limiter=self._turns)
+        finally:
+            self._inside -= 1
