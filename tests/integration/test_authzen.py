@@ -180,3 +180,23 @@ def test_the_same_door_is_in_front_of_the_standards_paths(gateway: httpx2.Client
         problem(shared_api.as_("viewer").post(shared_api.url + path, json=QUESTION), 403, "permission_denied")
         twice = b'{"subject":{"type":"user","id":"a","id":"b"}}'
         problem(gateway.post(path.removeprefix("/access/v1"), content=twice), 422, "json_duplicate_key")
+
+
+def test_the_callers_own_request_id_comes_back_where_it_is_harmless(gateway: httpx2.Client) -> None:
+    named = gateway.post("/evaluation", json=QUESTION, headers={"X-Request-ID": "bfe9eb29-ab87-4ca3-be83-a1d5d8305716"})
+    assert named.headers.get_list("x-request-id") == ["bfe9eb29-ab87-4ca3-be83-a1d5d8305716"]
+    for strange in ("two words", "x" * 129, '"><script>'):
+        answer = gateway.post("/evaluation", json=QUESTION, headers={"X-Request-ID": strange})
+        assert answer.headers["x-request-id"].startswith("req_")
+    ours = httpx2.URL(str(gateway.base_url).replace("/access/v1", "/api/v1/policies/evaluate"))
+    answer = gateway.post(ours, json={}, headers={"X-Request-ID": "mine"})
+    assert answer.json()["request_id"] == answer.headers["x-request-id"] != "mine"
+
+
+def test_gateways_find_the_endpoints_by_the_standards_document(shared_api: Api) -> None:
+    found = shared_api.client().get(f"{shared_api.url}/.well-known/authzen-configuration")
+    assert found.json() == {
+        "policy_decision_point": shared_api.url,
+        "access_evaluation_endpoint": f"{shared_api.url}/access/v1/evaluation",
+        "access_evaluations_endpoint": f"{shared_api.url}/access/v1/evaluations",
+    }

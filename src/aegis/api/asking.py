@@ -24,6 +24,7 @@ class One:
 
     path = f"{V1}/policies/evaluate"
     max_bytes = MAX_BYTES
+    echoes = False
 
     def __init__(self) -> None:
         self._questions = Questions()
@@ -50,6 +51,7 @@ class Batch:
 
     path = f"{V1}/policies/evaluate/batch"
     max_bytes = MAX_BATCH_BYTES
+    echoes = False
 
     def __init__(self) -> None:
         self._questions = Questions()

@@ -38,6 +38,7 @@ class Evaluation:
 
     path = f"{PREFIX}/evaluation"
     max_bytes = MAX_BYTES
+    echoes = True
 
     def __init__(self) -> None:
         self._questions = Questions()
@@ -56,6 +57,7 @@ class Evaluations:
 
     path = f"{PREFIX}/evaluations"
     max_bytes = MAX_BYTES_OF_MANY
+    echoes = True
 
     def read(self, body: bytes, desk: Desk) -> tuple[Wanted, Callable[[list[Given]], bytes]]:
         document = _object(document_of(body, max_bytes=self.max_bytes), "")

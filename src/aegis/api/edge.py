@@ -35,7 +35,10 @@ def content_policy(nonce: str) -> str:
 
 
 class Edge:
-    """ASGI middleware; puts `aegis.request_id` and `aegis.csp_nonce` into the scope."""
+    """ASGI middleware; puts `aegis.request_id` and `aegis.csp_nonce` into the scope.
+
+    Where the app puts `aegis.their_request_id` there, the answer carries that one.
+    """
 
     def __init__(self, app: AsgiApp, *, clock: Clock, ids: Ids, metrics: Metrics) -> None:
         self.app = app
@@ -76,6 +79,7 @@ class _Answer:
         self.begun = False
         self._send: Callable[[Message], Awaitable[None]] = send
         self._observe = observe
+        self._scope = scope
         self._nonce = urlsafe_b64encode(_RANDOM.take(18)).decode()
         scope["aegis.request_id"] = request_id
         scope["aegis.csp_nonce"] = self._nonce
@@ -89,7 +93,8 @@ class _Answer:
 
     def _headers(self, message: Message) -> list[tuple[bytes, bytes]]:
         policy = (b"content-security-policy", content_policy(self._nonce).encode())
-        headers = [*_HEADERS, (b"x-request-id", self.request_id.encode()), policy]
+        named = self._scope.get("aegis.their_request_id", self.request_id)
+        headers = [*_HEADERS, (b"x-request-id", named.encode()), policy]
         for name, _ in message.get("headers", ()):
             if name.lower() == b"cache-control":
                 return headers

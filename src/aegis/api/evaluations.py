@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fastapi import Request
+
+from aegis.api.access import doorkeeper_of, public
 from aegis.api.asking import Batch, One
 from aegis.api.authzen import Evaluation, Evaluations
 from aegis.api.edge import Edge
@@ -23,6 +26,8 @@ from aegis.api.evaluation_document import (
 )
 from aegis.api.quick import App
 from aegis.kit.serving import AsgiApp
+
+CONFIGURATION = "/.well-known/authzen-configuration"
 
 
 def evaluate(body: Question) -> DecisionAnswer:
@@ -50,3 +55,13 @@ def add_routes(app: App, desk: Desk, edge: Callable[[AsgiApp], Edge]) -> None:
     app.add_shortcut(Batch(), desk, evaluate_batch, edge)
     app.add_shortcut(Evaluation(), desk, access_evaluation, edge)
     app.add_shortcut(Evaluations(), desk, access_evaluations, edge)
+
+    @app.get(CONFIGURATION, dependencies=[public()], include_in_schema=False)
+    def configuration(request: Request) -> dict[str, str]:
+        """AuthZEN 1.0, 9: where gateways find the two endpoints."""
+        origin = doorkeeper_of(request).origin(request)
+        return {
+            "policy_decision_point": origin,
+            "access_evaluation_endpoint": origin + Evaluation.path,
+            "access_evaluations_endpoint": origin + Evaluations.path,
+        }

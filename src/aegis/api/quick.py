@@ -6,6 +6,7 @@ its permission and its contract are listed with theirs; what its endpoint's sign
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol, cast
@@ -20,6 +21,7 @@ from aegis.api.route import Route
 from aegis.kit.errors import AegisError, Invalid, NotFound
 from aegis.kit.serving import AsgiApp, BodyLimit, Receive, Scope, Send
 
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 Write = Callable[[list[Given]], bytes]
 
 
@@ -28,6 +30,7 @@ class Form(Protocol):
 
     path: str
     max_bytes: int
+    echoes: bool  # whether the caller's own X-Request-ID comes back
 
     def read(self, body: bytes, desk: Desk) -> tuple[Wanted, Write]: ...
 
@@ -72,6 +75,8 @@ class QuickRoute(Route):
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = scope["aegis.request_id"]
+        if self._form.echoes:
+            _echo(scope)
         try:
             body = await self._body(scope, (await receive())["body"], request_id)
         except AegisError as error:
@@ -93,3 +98,10 @@ class QuickRoute(Route):
             await self._desk.turn_away(admission, request_id)
             raise
         return write(await self._desk.answer(wanted, admission, request_id))
+
+
+def _echo(scope: Scope) -> None:
+    """Keep the caller's name for the request, where it is one that fits into a line of a log."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            scope["aegis.their_request_id"] = value.decode("ascii")

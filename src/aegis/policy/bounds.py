@@ -50,7 +50,12 @@ def check(document: Any, *, depth: int, nodes: int, text: int, total: int, nulls
                     stack.append((item, (*at, key)))
         elif isinstance(value, list):
             _room(len(value), seen + len(stack), nodes, at)
-            stack += [(item, (*at, index)) for index, item in enumerate(value)]
+            for index, item in enumerate(value):
+                if type(item) is str and len(item) <= text and len(at) < depth and NUL not in item:
+                    seen += 1
+                    written += len(item)
+                else:
+                    stack.append((item, (*at, index)))
         elif value is None:
             if not at or at[0] not in nulls:
                 raise Invalid("document_null", "null is not used; leave the field out", field=pointer(at))

@@ -21,6 +21,7 @@ PUBLIC = {
     "/api/v1/health",
     "/api/v1/health/ping",
     "/api/v1/openapi.json",
+    "/.well-known/authzen-configuration",
     "/health/ping",
     "/metrics",
     "/api",
