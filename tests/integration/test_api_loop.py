@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.support_api import DIGEST, PLAN, Api, api, problem, shared_api
+from tests.integration.support_api import DIGEST, PLAN, Api, api, problem, running_api, shared_api
 from tests.integration.support_audit import sequencer
+from tests.integration.support_engine import watching
 
 from aegis.incidents.dependencies import HEAL_ELSEWHERE, TIMED_OUT
 from aegis.remediation.states import State
 from aegis.storage import incidents, processes
+from aegis.storage.embedded import EmbeddedPostgres
 from aegis.storage.incidents import Incident, Sighting
 from aegis.storage.processes import Process
 
@@ -298,11 +301,29 @@ def test_why_nothing_happened_where_nothing_was_seen(shared_api: Api) -> None:
     said = viewer.get("/why?subject=deployment/shop/cart").json()
     assert said == {
         "subject": "deployment/shop/cart",
-        "sentence": "Nothing unusual was seen on deployment/shop/cart.",
+        "sentence": "Nothing unusual was seen on deployment/shop/cart; "
+        "whether it is watched at all cannot be known now.",
         "chain": [],
         "blockers": [],
     }
     assert "Aegis watches those" in viewer.get("/why?subject=pod/shop/db-0").json()["sentence"]
+
+
+def test_what_nobody_watches_is_not_found_and_never_said_to_be_well(postgres: EmbeddedPostgres, tmp_path: Path) -> None:
+    with (
+        watching(tmp_path / "models", minutes=5) as system,
+        running_api(postgres, tmp_path, engine_url=str(system.http.base_url).rstrip("/")) as api,
+    ):
+        viewer = api.as_("viewer")
+        assert "cannot be known" in viewer.get("/why?subject=deployment/shop/cart").json()["sentence"]  # not yet
+        system.observe()
+        said = viewer.get("/why?subject=deployment/shop/cart").json()
+        assert said["sentence"] == "Nothing unusual was seen on deployment/shop/cart."
+        for nobody in ("deployment/shop/nosuch", "pod/shop/nosuch-5d4f8c7b9-x2x7k", "deployment/tools/cart"):
+            found = problem(viewer.get(f"/why?subject={nobody}"), 404, "workload_unknown")
+            assert nobody in found["detail"]
+        api.incident("nosuch")  # of what is gone, the record goes on telling
+        assert viewer.get("/why?subject=deployment/shop/nosuch").is_success
 
 
 def test_why_tells_the_refusal_the_chain_and_what_stands_in_the_way_now(api: Api) -> None:

@@ -187,5 +187,12 @@ def record(conn: Connection, item: Remediation, word: Word) -> None:
 
 
 def _record_refusal(conn: Connection, item: Remediation, word: Word, refused: AegisError) -> None:
-    data = {"code": refused.code, "verdict": word.verdict, "plan_digest": word.plan_digest, "state": item.state.value}
+    data = {
+        "code": refused.code,
+        "reason": refused.message,
+        "verdict": word.verdict,
+        "plan_digest": word.plan_digest,
+        "state": item.state.value,
+        "target": str(item.target),
+    }
     audit.append(conn, Entry("approval:refused", word.at, word.who.name, item.id, data))

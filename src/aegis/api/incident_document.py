@@ -10,12 +10,20 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from aegis.api.alert_document import AlertDocument
 from aegis.api.remediation_document import RemediationDocument
+from aegis.api.sentences import seen_of
 from aegis.kit.clock import to_epoch
 from aegis.remediation.states import VERDICTS
 from aegis.storage.incidents import Incident
 from aegis.storage.timeline import Event
 
 Document = dict[str, Any]  # a JSON document that the domain owns
+
+
+class Cause(BaseModel):
+    """An incident that may be what another one suffers from."""
+
+    incident: str
+    entity: str
 
 
 class IncidentSummary(BaseModel):
@@ -34,6 +42,9 @@ class IncidentSummary(BaseModel):
     last_abnormal_at: datetime
     closed_at: datetime | None
     remediation_state: str | None
+    because_of: list[Cause] | None = Field(
+        description="of a victim of its dependencies: what else was unusual in its namespace then; null of all others"
+    )
 
 
 class EventDocument(BaseModel):
@@ -72,8 +83,10 @@ class SeriesDocument(BaseModel):
     marks: list[Mark]
 
 
-def summary(incident: Incident, remediation_state: str | None) -> IncidentSummary:
-    return IncidentSummary(**_short(incident), remediation_state=remediation_state)
+def summary(
+    incident: Incident, remediation_state: str | None, because_of: list[Incident] | None = None
+) -> IncidentSummary:
+    return IncidentSummary(**_short(incident), remediation_state=remediation_state, because_of=_causes(because_of))
 
 
 def whole(
@@ -81,11 +94,13 @@ def whole(
     events: Iterable[Event],
     remediations: list[RemediationDocument],
     alerts: list[AlertDocument],
+    because_of: list[Incident] | None = None,
 ) -> IncidentDocument:
     own = [item for item in remediations if item.undo_of is None]
     return IncidentDocument(
         **_short(incident),
         remediation_state=own[-1].reached if own else None,
+        because_of=_causes(because_of),
         confidence=incident.confidence,
         score=incident.score,
         evidence=incident.evidence,
@@ -108,8 +123,13 @@ def whole(
 
 
 def _short(incident: Incident) -> dict[str, Any]:
-    names = [name for name in IncidentSummary.model_fields if name != "remediation_state"]
-    return {name: getattr(incident, name) for name in names}
+    told = ("remediation_state", "because_of", "sentence")
+    names = [name for name in IncidentSummary.model_fields if name not in told]
+    return {name: getattr(incident, name) for name in names} | {"sentence": seen_of(incident)}
+
+
+def _causes(found: list[Incident] | None) -> list[Cause] | None:
+    return None if found is None else [Cause(incident=one.id, entity=one.entity) for one in found]
 
 
 def marks(incident: Incident, remediations: Iterable[RemediationDocument]) -> list[Mark]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from fastapi import FastAPI, Query
@@ -15,11 +16,13 @@ from aegis.api.alert_document import document as alert_document
 from aegis.api.cursor import Cursor, Limit
 from aegis.api.deps import V1, Deps
 from aegis.api.incident_document import IncidentDocument, IncidentSummary, SeriesDocument
+from aegis.incidents.dependencies import is_victim
 from aegis.kit.errors import NotFound
 from aegis.storage import alerts, incidents, overview, remediations, timeline
 from aegis.storage.database import Connection
 from aegis.storage.incidents import Incident, IncidentState
 
+TOGETHER = timedelta(minutes=3)  # callers may be found before the one they call
 Which = Literal["open", "closed", "all"]
 Namespace = Annotated[str | None, Query(max_length=63)]
 STATES: dict[Which, tuple[IncidentState, ...] | None] = {
@@ -60,6 +63,7 @@ def add_routes(app: FastAPI, deps: Deps) -> None:
                 timeline.of(conn, incident_id),
                 remediation_document.documents(conn, remediations.of_incident(conn, incident_id)),
                 [alert_document(alert) for alert in alerts.of_incident(conn, incident_id)],
+                causes(conn, [incident]).get(incident_id),
             )
 
     @app.get(f"{V1}/incidents/{{incident_id}}/series", dependencies=[needs("incidents:read")])
@@ -82,5 +86,21 @@ def get(conn: Connection, incident_id: str) -> Incident:
 
 
 def summaries(conn: Connection, rows: Sequence[Incident]) -> list[IncidentSummary]:
-    states = overview.newest_states(conn, [row.id for row in rows])
-    return [incident_document.summary(row, states.get(row.id)) for row in rows]
+    states, because_of = overview.newest_states(conn, [row.id for row in rows]), causes(conn, rows)
+    return [incident_document.summary(row, states.get(row.id), because_of.get(row.id)) for row in rows]
+
+
+def causes(conn: Connection, rows: Sequence[Incident]) -> dict[str, list[Incident]]:
+    """For each victim among the rows, what it may suffer from: who calls whom is not known, when it happened is."""
+    victims = [row for row in rows if is_victim(row.proposals_sentence)]
+    if not victims:
+        return {}
+    others = [one for one in incidents.beside(conn, victims) if not is_victim(one.proposals_sentence)]
+    return {victim.id: [one for one in others if may_explain(one, victim)] for victim in victims}
+
+
+def may_explain(one: Incident, victim: Incident) -> bool:
+    """Of the same namespace, known for what it is, begun no later than the victim and still there when that began."""
+    begun = one.first_abnormal_at <= victim.first_abnormal_at + TOGETHER
+    there = one.last_abnormal_at >= victim.first_abnormal_at
+    return one.namespace == victim.namespace and one.failure_class != "unknown" and begun and there

@@ -82,6 +82,7 @@ class RemediationDocument(BaseModel):
     refusals: list[RefusalDocument]
     result: Document | None
     effect_at: datetime | None
+    verify_until: datetime | None = Field(description="when the verdict comes at the latest")
     proposed_at: datetime
     updated_at: datetime
     history: list[StepDocument] = Field(description="oldest first")
@@ -95,7 +96,7 @@ class RemediationDocument(BaseModel):
 _AS_STORED = (
     *("id", "incident_id", "undo_of", "state", "close", "params", "requested_by", "by_hand", "sentence"),
     *("expected_effect", "confidence", "plan", "plan_digest", "decision", "approval_expires_at", "result"),
-    *("effect_at", "proposed_at", "updated_at"),
+    *("effect_at", "verify_until", "proposed_at", "updated_at"),
 )
 
 

@@ -8,18 +8,25 @@ from __future__ import annotations
 from typing import assert_never
 
 from aegis.api.remediation_document import RemediationDocument
+from aegis.incidents.sentence import in_the_past
 from aegis.remediation.states import State
 from aegis.storage.incidents import Incident
 
 
 def about_incident(incident: Incident, remediation: RemediationDocument | None) -> str:
     """What was seen, and what came of it."""
-    seen = incident.sentence.rstrip(".")
+    seen = seen_of(incident).rstrip(".")
     if remediation is not None:
         return f"{seen}; {about_remediation(remediation)}."
     if incident.proposals_sentence:
         return f"{seen}; {_lower(incident.proposals_sentence.rstrip('.'))}."
     return f"{seen}; nothing is proposed yet."
+
+
+def seen_of(incident: Incident) -> str:
+    """What was seen, in the past once the incident is closed; the text of an alert is left as it came."""
+    described = incident.evidence and not incident.sentence.startswith("Alert ")
+    return in_the_past(incident.sentence) if incident.closed_at and described else incident.sentence
 
 
 def about_remediation(item: RemediationDocument) -> str:

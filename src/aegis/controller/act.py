@@ -23,6 +23,7 @@ from aegis.controller import gate
 from aegis.controller.close import closed
 from aegis.controller.decide import denied, plan_now, refused
 from aegis.controller.loop import Commit, Later, Loop, Move, always
+from aegis.incidents.sentence import counted
 from aegis.kit.clock import parse_rfc3339
 from aegis.kit.crash import crash_point
 from aegis.remediation.guards import Reason, Refusal
@@ -104,8 +105,8 @@ def commit_intent(loop: Loop, item: Remediation) -> Commit:
 def _unapproved(verdict: gate.Verdict) -> list[Refusal]:
     if len(verdict.approvers) >= verdict.needed:
         return []
-    missing = verdict.needed - len(verdict.approvers)
-    return [Refusal(Reason.POLICY_DENIED, f"{missing} approval(s) are missing under the policy and mode of now")]
+    missing = counted(verdict.needed - len(verdict.approvers), "approval")
+    return [Refusal(Reason.POLICY_DENIED, f"under the policy and mode of now it lacks {missing}")]
 
 
 def _mitigating(conn: Connection, item: Remediation, now: datetime) -> None:

@@ -12,6 +12,7 @@ from aegis.actions.client import ActionRefused
 from aegis.actions.plan import Plan
 from aegis.controller import gate
 from aegis.controller.loop import Commit, Later, Loop, Move, always
+from aegis.incidents.sentence import counted
 from aegis.kit.errors import Unavailable
 from aegis.remediation.guards import Reason, Refusal
 from aegis.remediation.states import State
@@ -43,7 +44,7 @@ def decide(loop: Loop, item: Remediation) -> Commit:
         if len(verdict.approvers) < verdict.needed:
             return Move(
                 to=State.AWAITING_APPROVAL,
-                reason=f"{verdict.decision.sentence}; {verdict.needed} approval(s) needed",
+                reason=f"{verdict.decision.sentence}; {counted(verdict.needed, 'approval')} needed",
                 stage="approve",
                 wait=verdict.within,
                 data=verdict.audit(),

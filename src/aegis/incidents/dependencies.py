@@ -11,6 +11,8 @@ from aegis.incidents.features import rise
 
 # A caller may retry or tolerate a part of what fails, and adds something of its own; half tells who is to blame.
 PASSED_ON = 0.5
+HEAL_ELSEWHERE = "Its dependencies fail or answer late: healing them heals it, restarting it does not."
+TIMED_OUT = "It is the victim of a dependency that answers too late: restarting it would not help."
 
 
 def errors_passed_on(features: Mapping[str, float]) -> bool:
@@ -23,3 +25,8 @@ def wait_passed_on(features: Mapping[str, float]) -> bool:
     """Waiting for dependencies explains at least half of the additional latency, both as means over all requests."""
     slower = rise(features, "latency_mean")
     return slower > 0 and rise(features, "upstream_wait") >= PASSED_ON * slower
+
+
+def is_victim(recommendation: str) -> bool:
+    """By what was recommended last, which stays: features change with every sample, and most while it gets well."""
+    return recommendation in (HEAL_ELSEWHERE, TIMED_OUT)

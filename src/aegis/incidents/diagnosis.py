@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aegis.incidents.dependencies import errors_passed_on, wait_passed_on
-from aegis.incidents.sentence import amount
+from aegis.incidents.sentence import amount, counted
 
 ABSTAIN_BELOW = 0.6
 SOON_MINUTES = 180.0  # beyond it, a pace measured over two minutes says nothing about when
@@ -96,7 +96,8 @@ def recent_rollout(features: Features) -> bool | None:
 
 
 def _rollout(features: Features) -> str:
-    return f"the last rollout is {features['rollout_age'] / 60:.0f} min old"
+    minutes = round(features["rollout_age"] / 60)
+    return f"the last rollout began {f'{minutes} min' if minutes >= 1 else 'less than a minute'} ago"
 
 
 def _lately(features: Features, name: str) -> float:
@@ -106,14 +107,15 @@ def _lately(features: Features, name: str) -> float:
 def _image_pull(features: Features) -> Finding:
     if features.get("waiting_image_pull", 0.0) < 1:
         return NOTHING
-    return Finding(0.95, (f"{features['waiting_image_pull']:.0f} pod(s) wait for an image that cannot be pulled",))
+    waiting = features["waiting_image_pull"]
+    return Finding(0.95, (f"{counted(waiting, 'pod')} cannot pull the image",))
 
 
 def _node(features: Features) -> Finding:
     pods = _lately(features, "pods_on_not_ready_nodes")
     if pods < 1:
         return NOTHING
-    return Finding(0.94, (f"{pods:.0f} pod(s) are or were on a node that is not ready",))
+    return Finding(0.94, (f"{counted(pods, 'pod')} on a node that is or was not ready",))
 
 
 def _crash_loop(features: Features) -> Finding:
@@ -122,8 +124,8 @@ def _crash_loop(features: Features) -> Finding:
         return NOTHING
     if looping < 1 and restarts < 2:
         return NOTHING
-    reasons = [f"{looping:.0f} pod(s) are in CrashLoopBackOff"] if looping >= 1 else []
-    reasons += [f"{restarts:.0f} restarts in five minutes"] if restarts >= 1 else []
+    reasons = [f"{counted(looping, 'pod')} in CrashLoopBackOff"] if looping >= 1 else []
+    reasons += [f"{counted(restarts, 'restart')} in five minutes"] if restarts >= 1 else []
     if recent_rollout(features):
         reasons.append(_rollout(features))
     return Finding(0.9 if looping >= 1 else 0.65, tuple(reasons))
@@ -132,7 +134,7 @@ def _crash_loop(features: Features) -> Finding:
 def _oom(features: Features) -> Finding:
     if features.get("oom_killed", 0.0) < 1 or features.get("restarts", 0.0) < 0.5:
         return NOTHING
-    return Finding(0.88, (f"{features['oom_killed']:.0f} container(s) were killed out of memory and restarted",))
+    return Finding(0.88, (f"{counted(features['oom_killed'], 'container')} killed out of memory and restarted",))
 
 
 def _leak(features: Features) -> Finding:

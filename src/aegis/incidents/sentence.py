@@ -1,7 +1,8 @@
-"""An incident in one sentence: what is unusual, by how much, and what it probably is."""
+"""An incident in one sentence: what is unusual, by how much, and what it probably is; or was, when it is over."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,7 @@ WORDS: Mapping[str, str] = {
     "rollout_age": "age of the rollout",
 }
 COUNTED = frozenset({"pods", "restarts/5m"})  # the signal's words already say what is counted
+_IS = re.compile(r" (is|are) (?=missing|-?\d)")
 CLASSES: Mapping[str, str] = {
     "service_down": "the service is down",
     "crash_loop": "a crash loop",
@@ -58,12 +60,28 @@ def describe(entity: str, evidence: Sequence[Mapping[str, Any]], diagnosis: Mapp
 
 def _part(one: Mapping[str, Any]) -> str:
     name = WORDS.get(str(one["signal"]), str(one["signal"]))
+    name = f"{name} {'are' if _several(name) else 'is'}"
     value, expected = one.get("value"), one.get("expected")
     if value is None:
-        return f"{name} is missing"
+        return f"{name} missing"
     if expected is None:
-        return f"{name} is {amount(value, one['unit'])}"
-    return f"{name} is {amount(value, one['unit'])} (expected {amount(expected, one['unit'])})"
+        return f"{name} {amount(value, one['unit'])}"
+    return f"{name} {amount(value, one['unit'])} (expected {amount(expected, one['unit'])})"
+
+
+def _several(name: str) -> bool:
+    """Whether the words name things there are several of: `restarts in five minutes`, `unavailable replicas`."""
+    return name.startswith(("restarts", "pods", "timeouts", "failed calls")) or name.endswith("replicas")
+
+
+def in_the_past(sentence: str) -> str:
+    """The same of an incident that is over: `error ratio was 20.2%`. Only for sentences that `describe` made."""
+    return _IS.sub(lambda found: " were " if found[1] == "are" else " was ", sentence)
+
+
+def counted(number: float, noun: str) -> str:
+    """`1 pod`, `2 pods`."""
+    return f"{number:.0f} {noun}{'' if round(number) == 1 else 's'}"
 
 
 def amount(value: float, unit: str) -> str:

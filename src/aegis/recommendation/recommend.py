@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aegis.actions.model import ActionKind, ParamValue, Target
-from aegis.incidents.dependencies import errors_passed_on, wait_passed_on
+from aegis.incidents.dependencies import HEAL_ELSEWHERE, TIMED_OUT, errors_passed_on, wait_passed_on
 from aegis.incidents.diagnosis import recent_rollout
 
 TARGET_USE = 0.6  # of the CPU limit, after scaling
@@ -73,13 +73,11 @@ def recommend(
     _, namespace, name = entity.split("/")
     failure = str(diagnosis["class"])
     if diagnosis["abstained"] or failure == "unknown":
-        return Recommendation([], "What it is is not clear enough to act on: watching only.")
+        return Recommendation([], "The cause is not clear enough to act on: watching only.")
     if failure in FOR_PEOPLE:
         return Recommendation([], FOR_PEOPLE[failure])
     if VICTIMS.get(failure, _never)(features):
-        return Recommendation(
-            [], "Its dependencies fail or answer late: healing them heals it, restarting it does not."
-        )
+        return Recommendation([], HEAL_ELSEWHERE)
     case = Case(Target("Deployment", namespace, name), failure, float(diagnosis["probability"]), features, facts)
     found = [proposal for remedy in REMEDIES[failure] if (proposal := remedy(case)) is not None]
     untried = [proposal for proposal in found if proposal.action.value not in tried]
@@ -91,7 +89,7 @@ def recommend(
 
 
 FOR_PEOPLE: Mapping[str, str] = {
-    "connection_timeout": "It is the victim of a dependency that answers too late: restarting it would not help.",
+    "connection_timeout": TIMED_OUT,
     "node_not_ready": "The node must come back: no action on the workload does that.",
     "disk_pressure": "A disk is full: no action of the catalogue frees it.",
     "oom_killed": "Its containers need more memory than their limit: a person decides on the limit.",

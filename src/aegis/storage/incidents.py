@@ -18,6 +18,8 @@ from aegis.storage import audit, timeline
 from aegis.storage.schema import incident_series, incidents
 
 IncidentState = Literal["open", "mitigating", "resolved", "escalated"]
+MOST_BESIDE = 200
+GRAVEST_FIRST = ("critical", "high", "medium", "low")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +74,13 @@ def see(conn: Connection, sighting: Sighting, *, new_id: str, now: datetime) -> 
     if sighting.evidence:  # a sample without any must not make it look like one that only alerts told of
         # What an action stirs up, and what is left while it heals, is not what the incident was about.
         acted = incidents.c.state == "mitigating"
-        for name in ("severity", "score", "evidence"):
+        for name in ("score", "evidence"):
             column = incidents.c[name]
             refreshed[name] = case((acted, column), else_=literal(fields[name], column.type))
+        # Nor does one that goes away by itself become harmless: it stays as grave as it was at its worst.
+        graver = GRAVEST_FIRST[: GRAVEST_FIRST.index(sighting.severity)]
+        kept = or_(acted, incidents.c.severity.in_(graver))
+        refreshed["severity"] = case((kept, incidents.c.severity), else_=literal(sighting.severity))
     statement = (
         insert(incidents)
         .values(
@@ -110,7 +116,7 @@ def see(conn: Connection, sighting: Sighting, *, new_id: str, now: datetime) -> 
 
 def diagnosed(conn: Connection, incident_id: str, diagnosis: dict[str, Any], *, sentence: str, now: datetime) -> None:
     """Record the failure class and why; called when it changed."""
-    conn.execute(
+    entity = conn.execute(
         update(incidents)
         .where(incidents.c.id == incident_id)
         .values(
@@ -120,8 +126,9 @@ def diagnosed(conn: Connection, incident_id: str, diagnosis: dict[str, Any], *, 
             sentence=sentence,
             updated_at=now,
         )
-    )
-    data = {"class": diagnosis["class"], "abstained": diagnosis["abstained"]}
+        .returning(incidents.c.entity)
+    ).scalar_one()
+    data = {"entity": entity, "class": diagnosis["class"], "abstained": diagnosis["abstained"]}
     audit_id = audit.append(
         conn, Entry(kind="incident:diagnosed", at=now, actor="aegis", subject=incident_id, data=data)
     )
@@ -152,14 +159,16 @@ def set_state(conn: Connection, incident_id: str, state: IncidentState, *, reaso
     values: dict[str, Any] = {"state": state, "updated_at": now}
     if state == "resolved":
         values["closed_at"] = now
-    moved = conn.execute(
+    entity = conn.execute(
         update(incidents)
         .where(incidents.c.id == incident_id, incidents.c.closed_at.is_(None), incidents.c.state != state)
         .values(**values)
-    )
-    if not moved.rowcount:
+        .returning(incidents.c.entity)
+    ).scalar_one_or_none()
+    if entity is None:
         return False
-    entry = Entry(kind=f"incident:{state}", at=now, actor="aegis", subject=incident_id, data={"reason": reason})
+    data = {"entity": entity, "reason": reason}
+    entry = Entry(kind=f"incident:{state}", at=now, actor="aegis", subject=incident_id, data=data)
     audit_id = audit.append(conn, entry)
     stage = "escalate" if state == "escalated" else "incident"
     timeline.add(conn, incident_id, at=now, stage=stage, title=f"Incident {state}", detail=reason, audit_id=audit_id)
@@ -174,6 +183,23 @@ def get(conn: Connection, incident_id: str) -> Incident | None:
 def among(conn: Connection, incident_ids: Collection[str]) -> list[Incident]:
     """Those of these ids that there are."""
     return [_incident(row) for row in conn.execute(select(incidents).where(incidents.c.id.in_(incident_ids)))]
+
+
+def beside(conn: Connection, those: Sequence[Incident]) -> list[Incident]:
+    """Other incidents of their namespaces that were abnormal at a time when one of those was, newest first."""
+    columns = incidents.c
+    statement = (
+        select(incidents)
+        .where(
+            columns.namespace.in_({one.namespace for one in those}),
+            columns.id.not_in([one.id for one in those]),
+            columns.last_abnormal_at >= min(one.first_abnormal_at for one in those),
+            columns.first_abnormal_at <= max(one.last_abnormal_at for one in those),
+        )
+        .order_by(columns.opened_at.desc())
+        .limit(MOST_BESIDE)
+    )
+    return [_incident(row) for row in conn.execute(statement)]
 
 
 def page(

@@ -18,7 +18,7 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 def remediation(state: State, **changes: Any) -> RemediationDocument:
     fields: dict[str, Any] = {
         **dict.fromkeys(("incident_id", "undo_of", "close", "expected_effect", "plan", "plan_digest", "decision")),
-        **dict.fromkeys(("approval_expires_at", "verdict", "result", "effect_at")),
+        **dict.fromkeys(("approval_expires_at", "verdict", "result", "effect_at", "verify_until")),
         "id": "rem_01j9zq3v8k5m2n7p4r6s8t0v2w",
         "state": state,
         "action": "scale_deployment",
