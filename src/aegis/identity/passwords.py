@@ -63,15 +63,21 @@ def refuse_weak(password: str, email: str) -> None:
 
 
 def _guessable(password: str, email: str) -> bool:
-    known = _common() | {email, *re.split(r"[@.]", email)}
+    known = _common() | {email, *re.split(r"[@.]", email), email.rpartition("@")[2]}
     core = re.sub(r"^[\W\d_]+|[\W\d_]+$", "", password)
     return (
         len(set(password)) < MIN_DIFFERENT
         or _is_run(password)
+        or _letters(core) == _letters(email)
         or any(
             _made_of(known, reading) for reading in (password, core, *(t.translate(_LEET) for t in (password, core)))
         )
     )
+
+
+def _letters(text: str) -> str:
+    """Without what people put between: the address does not become a password by leaving out its dots."""
+    return re.sub(r"[\W_]+", "", text)
 
 
 def _made_of(known: frozenset[str], text: str) -> bool:

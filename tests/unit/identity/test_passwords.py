@@ -69,6 +69,8 @@ def test_a_password_of_the_wrong_length_is_refused(length: int) -> None:
         "iloveyou!!!!!",
         "ada@example.org",
         "ada@example.org1",
+        "adaexample.org",
+        "ada example org",
         "correcthorsebatterystaple",
     ],
 )
