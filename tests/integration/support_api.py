@@ -182,6 +182,7 @@ def running_api(
     static: Path | None = None,
     vkey: str = VKEY,
     public_url: str = "",
+    engine_url: str = "http://127.0.0.1:9",
     bootstrap_token_file: Path | None = None,
     policies: Path | None = None,
 ) -> Iterator[Api]:
@@ -195,7 +196,7 @@ def running_api(
             database=database,
             clock=clock,
             ids=Ids(clock),
-            engine_url="http://127.0.0.1:9",
+            engine_url=engine_url,
             audit_vkey=vkey,
             bootstrap_token_file=bootstrap_token_file or token_file,
             public_url=public_url,

@@ -274,7 +274,7 @@ def test_nothing_waits_says_so(aegis: Aegis) -> None:
 
 
 def test_why_tells_the_sentence_the_chain_and_the_blockers(api: Api, aegis: Aegis) -> None:
-    assert aegis("why", "deployment/shop/cart").out == "Nothing unusual was seen on deployment/shop/cart.\n"
+    assert aegis("why", "deployment/shop/cart").out.startswith("Nothing unusual was seen on deployment/shop/cart; ")
     refusals = [{"code": "cooldown", "sentence": "20 s to go"}]
     api.move(api.proposed(api.incident()), State.DENIED, changes={"refusals": refusals})
     shown = aegis("why", "pod/shop/cart-5d4f8c7b9-x2x7k")

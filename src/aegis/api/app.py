@@ -120,8 +120,9 @@ def create_app(deps: Deps) -> FastAPI:
         await run_in_threadpool(_first_start, deps)
         return answer(error, request_id_of(request))
 
-    for module in (auth, users, state, incidents, remediations, approvals, why, alerts, audit):
+    for module in (auth, users, state, incidents, remediations, approvals, alerts, audit):
         module.add_routes(app, deps)
+    why.add_routes(app, deps, engine)
     evaluations.add_routes(app, desk, edge)
     policy_backtests.add_routes(app, deps, backtests)
     policy_sets.add_routes(app, deps, directory)

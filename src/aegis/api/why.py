@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
+import httpx2
 from fastapi import FastAPI, Query
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 
 from aegis.api import incidents as incident_routes
@@ -20,7 +22,8 @@ from aegis.api.access import needs
 from aegis.api.deps import V1, Deps
 from aegis.api.remediation_document import RemediationDocument, documents
 from aegis.api.sentences import about_incident, about_remediation
-from aegis.kit.errors import Invalid
+from aegis.api.watched import is_watched
+from aegis.kit.errors import Invalid, NotFound
 from aegis.kit.ids import ID_PATTERN
 from aegis.storage import incidents, overview, remediations, safety, timeline
 from aegis.storage.database import Connection
@@ -57,18 +60,30 @@ class Story:
     remediation: RemediationDocument | None
 
 
-def add_routes(app: FastAPI, deps: Deps) -> None:
+def add_routes(app: FastAPI, deps: Deps, engine: httpx2.AsyncClient) -> None:
     @app.get(f"{V1}/why", dependencies=[needs("incidents:read")])
-    def why(subject: Annotated[str, Query(min_length=1, max_length=330)]) -> WhyAnswer:
+    async def why(subject: Annotated[str, Query(min_length=1, max_length=330)]) -> WhyAnswer:
         """`subject`: an incident's or remediation's id, pod/NAMESPACE/NAME or deployment/NAMESPACE/NAME."""
+        return await run_in_threadpool(on_record, subject) or await off_record(subject)
+
+    def on_record(subject: str) -> WhyAnswer | None:
         with deps.database.begin() as conn:
             story = _story(conn, subject)
+            if story == Story(None, None):
+                return None
             return WhyAnswer(
                 subject=subject,
-                sentence=_sentence(subject, story),
+                sentence=_sentence(story),
                 chain=_chain(conn, story),
                 blockers=_blockers(story, safety.read(conn)),
             )
+
+    async def off_record(subject: str) -> WhyAnswer:
+        entity = _entity(subject)
+        watched = await is_watched(engine, deps.engine_url, entity) if entity else None
+        if watched is False:
+            raise _not_watched(subject)
+        return WhyAnswer(subject=subject, sentence=_nothing(subject, entity, watched=watched), chain=[], blockers=[])
 
 
 def _story(conn: Connection, subject: str) -> Story:
@@ -101,15 +116,25 @@ def _entity(subject: str) -> str | None:
     return entity_of({"namespace": namespace, kind: name})
 
 
-def _sentence(subject: str, story: Story) -> str:
+def _sentence(story: Story) -> str:
     if story.incident is not None:
         return about_incident(story.incident, story.remediation)
-    if story.remediation is not None:
-        sentence = about_remediation(story.remediation)
-        return f"{sentence[:1].upper()}{sentence[1:]}."
-    if _entity(subject) is None:
-        return f"Nothing unusual was seen on {subject}; its name names no Deployment, and Aegis watches those."
-    return f"Nothing unusual was seen on {subject}."
+    assert story.remediation is not None
+    sentence = about_remediation(story.remediation)
+    return f"{sentence[:1].upper()}{sentence[1:]}."
+
+
+def _nothing(subject: str, entity: str | None, *, watched: bool | None) -> str:
+    """Of what nothing is on record: a name that nobody watches is no sign of health."""
+    nothing = f"Nothing unusual was seen on {subject}"
+    if entity is None:
+        return f"{nothing}; its name names no Deployment, and Aegis watches those."
+    return f"{nothing}." if watched else f"{nothing}; whether it is watched at all cannot be known now."
+
+
+def _not_watched(subject: str) -> NotFound:
+    hint = "Check the name; kubectl get deployments -A lists what there is."
+    return NotFound("workload_unknown", f"Aegis watches nothing of the name {subject}.", field="/subject", hint=hint)
 
 
 def _chain(conn: Connection, story: Story) -> list[Link]:

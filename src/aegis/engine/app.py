@@ -136,6 +136,10 @@ def create_app(deps: Deps) -> FastAPI:
             raise Invalid("unknown_signal", f"{unknown or 'nothing'} is not a signal.", field="/signals", hint=hint)
         return watch.series(entity, start, end, chosen)
 
+    @app.get("/api/v1/watched")
+    def watched(entity: Annotated[str, Query(pattern=ENTITY)]) -> dict[str, bool | None]:
+        return {"watched": watch.watches(entity)}
+
     @app.post("/api/v1/predict/failure")
     def predict_failure(body: PredictFailure) -> dict[str, Any]:
         names = [str(alert.get("name", ""))[:200] for alert in body.alerts]

@@ -193,6 +193,15 @@ class Watch:
             watched = [one for known in self._namespaces.values() for one in known.workloads.values()]
             return sum(one.version is not None for one in watched), len(watched)
 
+    def watches(self, entity: str) -> bool | None:
+        """Whether this workload was seen lately; None before anything was looked at."""
+        _, namespace, name = entity.split("/")
+        with self._lock:
+            if not self._namespaces:
+                return None
+            known = self._namespaces.get(namespace)
+            return known is not None and name in known.workloads
+
     def trained(self, entity: str) -> bool:
         _, namespace, name = entity.split("/")
         with self._lock:
