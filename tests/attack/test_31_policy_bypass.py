@@ -78,6 +78,15 @@ def test_a_person_has_one_spelling_in_a_path(api: Api) -> None:
     assert root.get("/users").is_success
 
 
+def test_a_number_has_one_spelling_in_a_path(api: Api) -> None:
+    admin = api.as_("admin", email="root@example.org")
+    shut = access("sealed", "DENY", "admin", "policies:read", "api/policies/api-admin/versions/1")
+    assert write(admin, shut).is_success
+    problem(admin.get("/policies/api-admin/versions/1"), 403, "permission_denied")
+    for spelled in ("01", "+1", "1.0", "%201", "1_", "%D9%A1", "-1", "one"):
+        problem(admin.get(f"/policies/api-admin/versions/{spelled}"), 422, "query_invalid")
+
+
 @pytest.mark.parametrize("tail", ["root%0A@example.org", "root@example.org%09", "%0Droot@example.org"])
 def test_a_path_with_a_line_break_is_no_path(api: Api, tail: str) -> None:
     """`urlsplit` drops them, so policy would be asked about another path than the one that the route reads."""

@@ -23,6 +23,7 @@ from aegis.kit.errors import AegisError, Invalid
 from aegis.kit.strict_json import Json, loads
 
 API = "/api/"
+_NUMBER = re.compile(r"0|[1-9][0-9]*", re.ASCII)
 _HOLE = re.compile(r"\{[^{}]*\}")
 MAX_BYTES = 1 << 20
 MAX_BYTES_OF_STRANGERS = 16 << 10
@@ -44,6 +45,7 @@ class Route(APIRoute):
             raise RuntimeError(f"{path}: a route declares one permission, or that it is public")
         self.access = declared[0]
         super().__init__(path, endpoint, **options)
+        self._numbers = [one.name for one in self.dependant.path_params if one.field_info.annotation is int]
 
     def get_route_handler(self) -> Handler:
         inner = super().get_route_handler()
@@ -51,6 +53,7 @@ class Route(APIRoute):
 
         async def handle(request: Request) -> Response:
             await self._admit(request)
+            self._check_numbers(request)
             if self.path.startswith(API):  # what stands in a page's address is the page's own
                 self._check_query(request)
             try:
@@ -71,6 +74,12 @@ class Route(APIRoute):
         if permission is not None:
             request.scope["aegis.who"] = await run_in_threadpool(doorkeeper.admit, request, permission)
         request.scope["aegis.admitted"] = self.access
+
+    def _check_numbers(self, request: Request) -> None:
+        """`07` is another path than `7` to policy, so it must not lead to the same thing here."""
+        for name in self._numbers:
+            if _NUMBER.fullmatch(request.path_params[name]) is None:
+                raise Invalid("query_invalid", "a number in a path is plain digits.", field=f"/{name}")
 
     def _check_query(self, request: Request) -> None:
         known = {field.alias for field in self.dependant.query_params}
