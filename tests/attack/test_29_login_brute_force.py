@@ -61,15 +61,19 @@ def test_a_hundred_guesses_at_once_are_ten_guesses(victim: Api) -> None:
 def flood(victim: Api, size: int) -> Iterator[list[socket.socket]]:
     """So many logins sent at once; the first ones stand still for as long as attempts cannot be counted."""
     body = json.dumps(ADA).encode()
-    head = f"POST {V1}/auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    head = f"POST {V1}/auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close"
+    request = f"{head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    address = ("127.0.0.1", int(urlsplit(victim.url).port or 0))
     with ExitStack() as stack:
-        conn = stack.enter_context(victim.database.begin())
-        conn.exec_driver_sql("LOCK TABLE login_attempts IN ACCESS EXCLUSIVE MODE")
-        address = ("127.0.0.1", int(urlsplit(victim.url).port or 0))
-        sockets = [stack.enter_context(socket.create_connection(address)) for _ in range(size)]
-        for one in sockets:
-            one.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        yield sockets
+        sockets = [stack.enter_context(socket.create_connection(address, timeout=30)) for _ in range(size)]
+        with victim.database.begin() as conn:
+            conn.exec_driver_sql("LOCK TABLE login_attempts IN ACCESS EXCLUSIVE MODE")
+            for one in sockets:
+                one.sendall(request)
+            yield sockets
+        for one in sockets:  # until each has its answer
+            while one.recv(65536):
+                pass
 
 
 def test_a_flood_of_logins_does_not_hold_up_the_kill_switch(victim: Api) -> None:
