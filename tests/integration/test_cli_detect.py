@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import typer
 from tests.unit.detection.support_service import NAMES, changed, healthy
 from typer.testing import CliRunner
 
+from aegis.cli.app import main
 from aegis.cli.detect import register
 
 FAULT = 1200
@@ -72,28 +74,57 @@ def test_a_quiet_table_says_so(app: typer.Typer, tmp_path: Path) -> None:
     assert "Nothing unusual in 350 samples" in result.stdout
 
 
+def aegis(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """The exit code of `aegis …`."""
+    monkeypatch.setattr(sys, "argv", ["aegis", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (["--fail"], 5),
+        (["--fail"], 1),
         (["--budget", "often"], 2),
         (["--budget", "-1/day"], 2),
         (["--train-fraction", "1.5"], 2),
-        (["--plot", "out.pdf"], 2),
+        (["--train-fraction", "nan"], 2),
+        (["--plot", "out.pdf"], 3),
         (["--time-column", "none"], 3),
     ],
 )
-def test_exit_codes_tell_what_happened(app: typer.Typer, table: Path, arguments: list[str], code: int) -> None:
-    result = CliRunner().invoke(app, ["detect", str(table), *arguments])
-    assert result.exit_code == code, result.output
-    assert "Traceback" not in result.output
+def test_exit_codes_are_those_of_every_command(
+    table: Path, arguments: list[str], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert aegis(monkeypatch, "detect", str(table), *arguments) == code
+    assert "Traceback" not in capsys.readouterr().err
 
 
-def test_a_missing_file_is_one_sentence_on_stderr(app: typer.Typer, tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["detect", str(tmp_path / "none.csv")])
-    assert result.exit_code == 4
-    assert result.stdout == ""
-    assert "There is no file" in result.stderr
+def test_a_missing_file_is_one_sentence_on_stderr(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert aegis(monkeypatch, "detect", str(tmp_path / "none\x1b[31m.csv")) == 5
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("aegis: There is no file ")
+    assert said.err.count("\n") == 1
+    assert "\x1b" not in said.err
+
+
+def test_text_from_a_file_does_nothing_to_the_terminal(tmp_path: Path, app: typer.Typer) -> None:
+    frame = changed(healthy(700, seed=3), "latency_p95", 500, 4.0, factor=True)
+    path = tmp_path / "t.csv"
+    names = [f"\x1b[31m{name}\x9b2J\u202e" for name in NAMES[:5]] + list(NAMES[5:])
+    rows = np.column_stack([frame.times, frame.values])
+    header = "time," + ",".join(names)
+    np.savetxt(path, rows, delimiter=",", header=header, comments="", fmt="%.10g", encoding="utf-8")
+    plain = CliRunner().invoke(app, ["detect", str(path)])
+    as_json = CliRunner().invoke(app, ["detect", str(path), "--json"])
+    assert "\\x1b[31m" in plain.stdout
+    assert json.loads(as_json.stdout)["anomalies"][0]["evidence"][0]["signal"] in names
+    for shown in (plain.stdout, as_json.stdout):
+        assert not {"\x1b", "\x9b", "\u202e"} & set(shown)
 
 
 def test_the_help_documents_the_exit_codes(app: typer.Typer) -> None:

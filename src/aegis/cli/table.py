@@ -26,6 +26,7 @@ TIME_NAMES = ("timestamp", "time", "datetime", "date", "ts", "at", "ds", "t", "_
 UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3), (0.0, 1.0))
 EARLIEST, LATEST = (datetime(year, 1, 1, tzinfo=UTC).timestamp() for year in (1, 9999))
 LEAST_ROWS = 70
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ def read_table(path: Path, time_column: str | None = None, *, max_bytes: int = M
     table = _read(path)
     if table.num_rows == 0:
         raise Invalid("no_rows", f"{path.name} has a header but no rows.")
+    _refuse_other_separators(path, table)
     name = _time_name(table, time_column)
     times = _times(table, name)
     notes: list[str] = []
@@ -89,6 +91,18 @@ def _read(path: Path) -> Any:
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         detail = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise Invalid("unreadable", f"{path.name} cannot be read as {path.suffix[1:].lower()}: {detail}") from None
+
+
+def _refuse_other_separators(path: Path, table: Any) -> None:
+    """Where columns end with a semicolon, a comma often begins the decimals: what is meant is not guessed."""
+    header = str(table.column_names[0])
+    found = next((name for name in SEPARATORS if table.num_columns == 1 and name in header), None)
+    if found is not None:
+        raise Invalid(
+            "other_separator",
+            f"The columns of {path.name} are separated by {SEPARATORS[found]}; a .csv is read with commas.",
+            hint="Save it with commas between the columns and points in the numbers.",
+        )
 
 
 def _time_name(table: Any, asked: str | None) -> str:

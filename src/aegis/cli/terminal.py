@@ -29,5 +29,5 @@ def visible(found: Any) -> Any:
 
 def print_json(document: Any) -> None:
     """The document as it came; what would act on a terminal is escaped, which is the same JSON."""
-    for line in json.dumps(document, indent=2, ensure_ascii=False).split("\n"):
+    for line in json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False).split("\n"):
         sys.stdout.write(UNSEEN.sub(lambda one: f"\\u{ord(one[0]):04x}", line) + "\n")

@@ -72,6 +72,8 @@ def test_the_time_column_can_be_named(tmp_path: Path) -> None:
         ([], "unreadable", "cannot be read"),
         (["time,a"], "no_rows", "no rows"),
         (["x,y", *["1,2"] * 90], "no_time_column", "x, y"),
+        (["Time;value", *["2026-01-01T00:00:00Z;1"] * 90], "other_separator", "separated by semicolons"),
+        (["time\tvalue", *["2026-01-01T00:00:00Z\t1"] * 90], "other_separator", "separated by tabs"),
         (["time,a", "2026-01-01T00:00:00Z,1"], "one_row", "one row"),
         (lines(20), "too_few_rows", "20 rows"),
         (["time,a", *["2026-01-01T00:00:00Z,1"] * 100], "several_series", "repeat a time"),
