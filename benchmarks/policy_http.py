@@ -42,10 +42,11 @@ from aegis.storage.migrate import upgrade
 
 POLICIES, DISTINCT, BATCH = 1_000, 2_000, 500
 SECONDS, QUICK_SECONDS = 10.0, 3.0
-CLIENTS, BATCH_CLIENTS = 128, 8
+CLIENTS, BATCH_CLIENTS = 256, 8
 EVALUATE, EVALUATE_BATCH = "/api/v1/policies/evaluate", "/api/v1/policies/evaluate/batch"
 TIMES_OPA, BATCH_BAR = 3.0, 250_000.0
 FRESH, REPEATED = "aegis, each question new", "aegis, questions asked again"
+IN_PROCESS = ", batches in process, a CPU second"
 OPA = {"OPA, natural rules": natural, "OPA, glob-indexed": globs, "OPA, segments": segments}
 
 
@@ -145,7 +146,11 @@ def run(seconds: float) -> Iterator[Row]:
             found = load(port, in_batches(asked, token, fresh=fresh), clients=BATCH_CLIENTS, seconds=seconds)
             yield measured(f"{name}, batches of {BATCH}", found, BATCH)
     for name, fresh in ((FRESH, True), (REPEATED, False)):
-        yield Row(f"{name}, batches in process", "ok", asyncio.run(batches(rules, asked, seconds / 2, fresh=fresh)))
+        yield Row(
+            f"{name}, batches in process, a CPU second",
+            "ok",
+            asyncio.run(batches(rules, asked, seconds / 2, fresh=fresh)),
+        )
     for name, form in OPA.items():
         yield _opa(name, form, rules, asked, seconds, core, rest)
 
@@ -178,18 +183,18 @@ def missed(rows: Sequence[Row]) -> list[str]:
     best = max((one for one in peers if one is not None), default=None)
     if best is not None and ours < TIMES_OPA * best:
         sentences.append(f"{ours / best:.1f} times OPA's best, the bar is {TIMES_OPA:g}")
-    batch = by[f"{REPEATED}, batches in process"].per_second or 0.0
+    batch = by[f"{REPEATED}{IN_PROCESS}"].per_second or 0.0
     if batch < BATCH_BAR:
-        sentences.append(f"{batch:,.0f} decisions a second in batches in one process, the bar is {BATCH_BAR:,.0f}")
+        sentences.append(f"{batch:,.0f} decisions a CPU second in batches in one process, the bar is {BATCH_BAR:,.0f}")
     return sentences
 
 
 def show(rows: Iterator[Row]) -> Iterator[Row]:
-    print(f"{'':<52}{'decisions/s':>14}{'p50 ms':>10}{'p99 ms':>10}{'wrong':>8}")
+    print(f"{'':<66}{'decisions/s':>14}{'p50 ms':>10}{'p99 ms':>10}{'wrong':>8}")
     for row in rows:
         cells = [_text(row.per_second, 0), _text(row.p50_ms, 1), _text(row.p99_ms, 1)]
         figures = row.state if row.per_second is None else f"{cells[0]:>14}{cells[1]:>10}{cells[2]:>10}{row.wrong:>8}"
-        print(f"{row.name:<52}{figures}", flush=True)
+        print(f"{row.name:<66}{figures}", flush=True)
         yield row
 
 

@@ -86,7 +86,7 @@ class Occasion:
 class RowForm:
     """The rows of one question and its answer: when they are asked again, only the occasion and its speed differ."""
 
-    __slots__ = ("_after_now", "_before_now", "_end")
+    __slots__ = ("_after_now", "_again", "_before_now", "_end")
 
     def __init__(self, request: Request, given: Answer, epoch: int) -> None:
         """Raises `Invalid` for text that PostgreSQL cannot hold."""
@@ -100,8 +100,13 @@ class RowForm:
             self._before_now = _line(before)
             self._after_now = b"%b\t%d\t" % (_line(after), epoch)
             self._end = b"t" if given.shadow else b"f"
+            self._again = b"%b0\tt\t%b" % (self._after_now, self._end)
         except UnicodeEncodeError:
             raise Invalid("policy_audit_text", "a fact of the request is no text that can be recorded") from None
+
+    def again(self, occasion: Occasion) -> bytes:
+        """The row of having been asked again, when the answer was still known."""
+        return occasion.head + self._before_now + occasion.now + self._again
 
     def row(self, occasion: Occasion, *, latency_us: int, cached: bool) -> bytes:
         """The row of having been asked on this occasion."""

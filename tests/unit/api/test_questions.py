@@ -99,5 +99,8 @@ def test_the_row_of_a_kept_answer_is_that_of_an_evaluation_made_now() -> None:
         assert kept is found
         row = asked.row(kept, 7, Occasion("api", now, "req_1"), latency_us=3, cached=True)
         assert row == Evaluation("api", asked.at(now), found, 7, 3, "req_1", cached=True).row()
+        assert asked.form is not None
+        again = asked.form.again(Occasion("api", now, "req_1"))
+        assert again == Evaluation("api", asked.at(now), found, 7, 0, "req_1", cached=True).row()
     assert asked.kept("8/1", NOON) is None
     assert asked.kept("7/1", NOON - timedelta(seconds=1)) is None
