@@ -34,6 +34,7 @@ export const remediation = (special: Partial<Remediation> = {}): Remediation => 
   refusals: [],
   result: null,
   effect_at: null,
+  verify_until: null,
   proposed_at: '2026-01-01T10:00:00Z',
   updated_at: '2026-01-01T10:00:00Z',
   history: [],

@@ -193,7 +193,7 @@ export interface paths {
         put?: never;
         /**
          * Stop
-         * @description The kill switch: no new effect within two seconds.
+         * @description The kill switch: no new effect within two seconds. Stopping twice leaves the first one's name and reason.
          */
         post: operations["stop_api_v1_safety_stop_post"];
         delete?: never;
@@ -400,26 +400,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/why": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Why
-         * @description `subject`: an incident's or remediation's id, pod/NAMESPACE/NAME or deployment/NAMESPACE/NAME.
-         */
-        get: operations["why_api_v1_why_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/alerts/alertmanager": {
         parameters: {
             query?: never;
@@ -554,6 +534,26 @@ export interface paths {
          * @description One entry, with the proof that it is in the log.
          */
         get: operations["one_api_v1_audit__position__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/why": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Why
+         * @description `subject`: an incident's or remediation's id, pod/NAMESPACE/NAME or deployment/NAMESPACE/NAME.
+         */
+        get: operations["why_api_v1_why_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1257,6 +1257,16 @@ export interface components {
             /** Token */
             token: string;
         };
+        /**
+         * Cause
+         * @description An incident that may be what another one suffers from.
+         */
+        Cause: {
+            /** Incident */
+            incident: string;
+            /** Entity */
+            entity: string;
+        };
         /** ChangeAnswer */
         ChangeAnswer: {
             /** Id */
@@ -1591,6 +1601,11 @@ export interface components {
             closed_at: string | null;
             /** Remediation State */
             remediation_state: string | null;
+            /**
+             * Because Of
+             * @description of a victim of its dependencies: what else was unusual in its namespace then; null of all others
+             */
+            because_of: components["schemas"]["Cause"][] | null;
             /** Confidence */
             confidence: number;
             /** Score */
@@ -1659,6 +1674,11 @@ export interface components {
             closed_at: string | null;
             /** Remediation State */
             remediation_state: string | null;
+            /**
+             * Because Of
+             * @description of a victim of its dependencies: what else was unusual in its namespace then; null of all others
+             */
+            because_of: components["schemas"]["Cause"][] | null;
         };
         /**
          * InclusionAnswer
@@ -1766,13 +1786,13 @@ export interface components {
         };
         /** ModeChange */
         ModeChange: {
+            /** Reason */
+            reason: string;
             /**
              * Mode
              * @enum {string}
              */
             mode: "observe" | "approve" | "auto";
-            /** Reason */
-            reason: string;
         };
         /**
          * Moment
@@ -2087,6 +2107,11 @@ export interface components {
             /** Effect At */
             effect_at: string | null;
             /**
+             * Verify Until
+             * @description when the verdict comes at the latest
+             */
+            verify_until: string | null;
+            /**
              * Proposed At
              * Format: date-time
              */
@@ -2109,8 +2134,11 @@ export interface components {
             /** Next Cursor */
             next_cursor: string | null;
         };
-        /** SafetyAnswer */
-        SafetyAnswer: {
+        /**
+         * SafetyChange
+         * @description `changed` is false where it was so already: nothing was written, and the rest tells of the earlier change.
+         */
+        SafetyChange: {
             /**
              * Mode
              * @enum {string}
@@ -2129,6 +2157,8 @@ export interface components {
             changed_by: string;
             /** Reason */
             reason: string;
+            /** Changed */
+            changed: boolean;
         };
         /**
          * SeriesDocument
@@ -2418,6 +2448,11 @@ export interface components {
             } | null;
             /** Effect At */
             effect_at: string | null;
+            /**
+             * Verify Until
+             * @description when the verdict comes at the latest
+             */
+            verify_until: string | null;
             /**
              * Proposed At
              * Format: date-time
@@ -3425,7 +3460,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["SafetyAnswer"];
+                    "application/json": components["schemas"]["SafetyChange"];
                 };
             };
             /** @description A problem (RFC 9457) */
@@ -3506,7 +3541,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["SafetyAnswer"];
+                    "application/json": components["schemas"]["SafetyChange"];
                 };
             };
             /** @description A problem (RFC 9457) */
@@ -3587,7 +3622,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["SafetyAnswer"];
+                    "application/json": components["schemas"]["SafetyChange"];
                 };
             };
             /** @description A problem (RFC 9457) */
@@ -4375,85 +4410,6 @@ export interface operations {
             };
         };
     };
-    why_api_v1_why_get: {
-        parameters: {
-            query: {
-                subject: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["WhyAnswer"];
-                };
-            };
-            /** @description A problem (RFC 9457) */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        code: string;
-                        detail: string;
-                        request_id: string;
-                        status: number;
-                        /** @description JSON pointer to the offending input */
-                        field?: string;
-                        hint?: string;
-                    };
-                };
-            };
-            /** @description A problem (RFC 9457) */
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        code: string;
-                        detail: string;
-                        request_id: string;
-                        status: number;
-                        /** @description JSON pointer to the offending input */
-                        field?: string;
-                        hint?: string;
-                    };
-                };
-            };
-            /** @description A problem (RFC 9457) */
-            "5XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        code: string;
-                        detail: string;
-                        request_id: string;
-                        status: number;
-                        /** @description JSON pointer to the offending input */
-                        field?: string;
-                        hint?: string;
-                    };
-                };
-            };
-        };
-    };
     receive_api_v1_alerts_alertmanager_post: {
         parameters: {
             query?: never;
@@ -4948,6 +4904,85 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ProvenEntry"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        code: string;
+                        detail: string;
+                        request_id: string;
+                        status: number;
+                        /** @description JSON pointer to the offending input */
+                        field?: string;
+                        hint?: string;
+                    };
+                };
+            };
+        };
+    };
+    why_api_v1_why_get: {
+        parameters: {
+            query: {
+                subject: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WhyAnswer"];
                 };
             };
             /** @description A problem (RFC 9457) */

@@ -12,7 +12,7 @@ type Exactly<Base, Said extends Partial<Record<keyof Base, unknown>>> = Omit<Bas
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json }
 type Document = { [name: string]: Json }
 
-export type Mode = Answers['SafetyAnswer']['mode']
+export type Mode = Answers['SafetyChange']['mode']
 export type IncidentState = Answers['IncidentSummary']['state']
 export type RemediationState = Answers['State']
 export type MarkKind = Answers['Mark']['kind']
@@ -35,7 +35,7 @@ export type Permission =
 
 export type User = Exactly<Answers['Myself'], { permissions: Permission[] }>
 export type AuthState = Exactly<Answers['AuthState'], { user: User | null }>
-export type Safety = Answers['SafetyAnswer']
+export type Safety = Answers['SafetyChange']
 export type Process = Answers['ProcessAnswer']
 export type SystemState = Answers['StateAnswer']
 

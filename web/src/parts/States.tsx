@@ -5,7 +5,7 @@ import type { ReactNode } from 'react'
 import { asProblem } from '../api/problem'
 import { Icon } from './Icon'
 import css from './States.module.css'
-import { PERMISSIONS } from './words'
+import { PERMISSIONS, capital } from './words'
 import type { Permission } from '../api/types'
 
 export function Loading({ rows = 4, label }: { rows?: number; label: string }) {
@@ -39,7 +39,7 @@ export function Failure({ error, what, retry }: { error: unknown; what: string; 
           {problem.status === 403 ? 'Not allowed: ' : ''}
           {what} could not be read
         </p>
-        <p>{problem.message}</p>
+        <p>{capital(problem.message)}</p>
         {problem.hint && <p>{problem.hint}</p>}
         {problem.requestId && (
           <p className={css.request}>
@@ -64,7 +64,7 @@ export function Refused({ error }: { error: unknown }) {
     <p className={css.refused} role="alert">
       <Icon sign="high" size={15} />
       <span>
-        {problem.message} {problem.hint ?? ''}
+        {capital(problem.message)} {problem.hint ?? ''}
         {problem.requestId && (
           <>
             {' '}

@@ -3,11 +3,12 @@
  * meanwhile is never approved by accident: the page then shows the new one and asks for another look.
  */
 
-import { useMutation, useQueryClient } from '@tanstack/react-query'
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
 import * as api from '../api/endpoints'
 import { asProblem } from '../api/problem'
-import type { Plan, Remediation } from '../api/types'
+import { stateQuery } from '../api/queries'
+import type { Plan, Remediation, SystemState } from '../api/types'
 import { useUser } from '../auth/session'
 import { Guarded } from '../parts/Guarded'
 import { Icon } from '../parts/Icon'
@@ -27,11 +28,19 @@ interface Asking {
 /** Answers after which what is shown here is no longer true. */
 const OUTDATED = new Set(['plan_changed', 'already_decided', 'approval_expired'])
 
+/** Why approving would come to nothing now: the API keeps no approval for later, and does not take one either. */
+function holding(system: SystemState | undefined): string | null {
+  if (system?.stopped) return 'Aegis is stopped: an approval would come to nothing. Resume it first, then approve.'
+  if (system?.mode === 'observe') return 'The mode is observe: Aegis does not act. Change the mode first, then approve.'
+  return null
+}
+
 export function ApprovalBox({ item, plan, digest }: { item: Remediation; plan: Plan; digest: string }) {
   const [asking, setAsking] = useState<Asking | null>(null)
   const [changed, setChanged] = useState(false)
   const client = useQueryClient()
   const user = useUser()
+  const { data: system } = useQuery(stateQuery())
   const close = () => setAsking(null)
   const outcome = {
     onSuccess: close,
@@ -63,6 +72,7 @@ export function ApprovalBox({ item, plan, digest }: { item: Remediation; plan: P
   const already = item.approvals.got.some((one) => one.by === user?.email) ? 'You have already answered.' : null
   const settled =
     got.length >= item.approvals.needed ? 'It has all the approvals it needs; Aegis goes on in a moment.' : null
+  const held = holding(system)
   const failed = asking === null ? (approving.error ?? rejecting.error) : null
   return (
     <section className={css.box} aria-label="Approval">
@@ -83,10 +93,16 @@ export function ApprovalBox({ item, plan, digest }: { item: Remediation; plan: P
         </p>
       )}
       {!changed && <Refused error={failed} />}
+      {held && !settled && (
+        <p className={css.changed}>
+          <Icon sign="stop" size={15} />
+          <span>{held}</span>
+        </p>
+      )}
       <div className={css.ends}>
         <Guarded
           permission="approvals:write"
-          blocked={own ?? already ?? settled}
+          blocked={own ?? already ?? settled ?? held}
           size="sm"
           loading={approving.isPending}
           leftSection={<Icon sign="check" size={15} />}

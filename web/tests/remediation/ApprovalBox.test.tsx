@@ -4,7 +4,7 @@ import { useLive } from '../../src/api/live'
 import type { Plan, Remediation } from '../../src/api/types'
 import { ApprovalBox } from '../../src/remediation/ApprovalBox'
 import { show, type Answer } from '../render'
-import { plan, remediation, user } from '../samples'
+import { plan, remediation, state, user } from '../samples'
 
 const approver = user('approvals:write')
 const box = (special: Partial<Remediation> = {}, shown: Plan = plan(), who = approver, answer?: Answer) =>
@@ -93,10 +93,25 @@ describe('the approval box', () => {
     useLive.setState({ link: 'connecting' })
   })
 
+  it.each([
+    ['it is stopped', state({ stopped: true }), /Aegis is stopped/],
+    ['it only observes', state({ mode: 'observe' }), /The mode is observe/],
+  ])('does not offer to approve while %s, and says why; rejecting is still possible', async (_, system, why) => {
+    const { sent } = box({}, plan(), approver, ({ path }) => ({
+      status: 200,
+      body: path.endsWith('/state') ? system : {},
+    }))
+    expect((await screen.findAllByText(why)).length).toBeGreaterThan(0)
+    expect(approve().getAttribute('aria-disabled')).toBe('true')
+    fireEvent.click(approve())
+    expect(posted(sent)).toHaveLength(0)
+    expect(reject().getAttribute('aria-disabled')).toBeNull()
+  })
+
   it('shows why the API refused, with the request id', async () => {
     box({}, plan(), approver, () => ({
       status: 403,
-      body: { code: 'self_approval', detail: 'Nobody approves their own request.', request_id: 'req_9' },
+      body: { code: 'self_approval', detail: 'nobody approves their own request.', request_id: 'req_9' },
     }))
     fireEvent.click(approve())
     expect(await screen.findByText(/Nobody approves their own request/)).toBeTruthy()
