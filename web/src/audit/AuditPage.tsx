@@ -85,7 +85,7 @@ function Search({ q }: { q: string }) {
         type="search"
         size="xs"
         aria-label="Search the audit log"
-        placeholder="Kind, person, incident or workload"
+        placeholder="Kind, person or workload"
         leftSection={<Icon sign="search" size={14} />}
         value={text}
         onChange={(event) => setText(event.currentTarget.value)}

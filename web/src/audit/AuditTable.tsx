@@ -1,7 +1,7 @@
 /** Audit entries as dense rows; pressing one shows its data and its hash. */
 
 import { Link } from '@tanstack/react-router'
-import { Fragment, useEffect, useRef, useState } from 'react'
+import { Fragment, useEffect, useRef, useState, type MouseEvent } from 'react'
 import type { AuditItem } from '../api/types'
 import { Icon } from '../parts/Icon'
 import { Clock } from '../parts/Time'
@@ -65,8 +65,14 @@ function Row({ item, shown, linked, toggle }: RowProps) {
   useEffect(() => {
     if (linked) place.current?.scrollIntoView({ block: 'center' })
   }, [linked])
+  // The button is for the keyboard and for screen readers; with the mouse the whole row does the same.
+  const press = (event: MouseEvent<HTMLElement>) => {
+    const selecting = globalThis.getSelection()?.isCollapsed === false
+    if (selecting || (event.target as Element).closest('a, button')) return
+    toggle()
+  }
   return (
-    <tr ref={place} data-linked={linked || undefined}>
+    <tr ref={place} className={css.row} data-linked={linked || undefined} onClick={press}>
       <td className="number">{position}</td>
       <td className={css.time}>
         <Clock at={entry.at} date />
