@@ -33,6 +33,8 @@ const whole = (value: unknown): number | undefined => {
   const number = Number(value)
   return value !== '' && Number.isInteger(number) && number >= 0 ? number : undefined
 }
+/** Where to go on after the login; the first page is where everybody goes anyway. */
+const back = (next: string): LoginSearch => (next === '/' ? {} : { next })
 /** Only what is given: an absent filter leaves no trace in the URL. */
 const given = <T extends object>(search: T) =>
   Object.fromEntries(Object.entries(search).filter(([, value]) => value !== undefined)) as {
@@ -75,7 +77,7 @@ const member = createRoute({
   beforeLoad: async ({ context, location }) => {
     const auth = await context.client.ensureQueryData(authQuery())
     if (auth.first_admin_needed) throw redirect({ to: '/first-admin', replace: true })
-    if (!auth.user) throw redirect({ to: '/login', search: { next: location.href }, replace: true })
+    if (!auth.user) throw redirect({ to: '/login', search: back(location.href), replace: true })
   },
   component: Shell,
 })
@@ -122,11 +124,13 @@ export function createPages(client: QueryClient) {
     const next = router.latestLocation.href
     client.removeQueries({ predicate: (query) => query.queryKey[0] !== 'auth' })
     client.setQueryData(authQuery().queryKey, { first_admin_needed: false, user: null })
-    void router.navigate({ to: '/login', search: { next: inside(next) } })
+    void router.navigate({ to: '/login', search: back(inside(next)) })
   }
   // A new page is announced and tabbed through from its beginning.
   router.subscribe('onResolved', ({ pathChanged, fromLocation }) => {
-    if (pathChanged && fromLocation) document.querySelector<HTMLElement>('#main')?.focus({ preventScroll: true })
+    if (!pathChanged || !fromLocation) return
+    const first = document.querySelector<HTMLElement>('#main [data-autofocus]') ?? document.querySelector('#main')
+    if (first instanceof HTMLElement) first.focus({ preventScroll: true })
   })
   return { router, lost }
 }

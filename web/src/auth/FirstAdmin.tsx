@@ -53,6 +53,7 @@ export function FirstAdmin() {
           autoComplete="off"
           spellCheck={false}
           required
+          data-autofocus
           value={account.token}
           error={field === '/token'}
           onChange={(event) => change('token', event.currentTarget.value)}
@@ -69,7 +70,7 @@ export function FirstAdmin() {
         />
         <PasswordInput
           label="Password"
-          description="Long is better than complicated: a few words are fine."
+          description="At least 12 characters. Long is better than complicated: a few words are fine."
           name="password"
           autoComplete="new-password"
           required

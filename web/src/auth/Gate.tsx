@@ -1,10 +1,12 @@
 /** The frame of the pages for people who are not logged in. */
 
-import type { ReactNode } from 'react'
+import { useEffect, type ReactNode } from 'react'
 import { Brand } from '../shell/Brand'
 import css from './Gate.module.css'
 
 export function Gate({ title, intro, children }: { title: string; intro: ReactNode; children: ReactNode }) {
+  // There is one thing to do here: whoever comes can begin to type.
+  useEffect(() => document.querySelector<HTMLElement>('#main [data-autofocus]')?.focus(), [])
   return (
     <main id="main" tabIndex={-1} className={css.page}>
       <div className={css.card}>
