@@ -35,7 +35,14 @@ export function IncidentTable() {
     <section className="panel" aria-labelledby="incidents">
       <header>
         <h2 id="incidents">Incidents</h2>
-        <SegmentedControl aria-label="Which incidents" size="xs" data={FILTERS} value={state} onChange={choose} />
+        <SegmentedControl
+          aria-label="Which incidents"
+          size="xs"
+          data={FILTERS}
+          value={state}
+          onChange={choose}
+          classNames={{ label: css.choice ?? '' }}
+        />
       </header>
       {list.data ? (
         <Rows incidents={list.data.items} filter={state} stale={list.isPlaceholderData} />
@@ -62,6 +69,16 @@ export function IncidentTable() {
       )}
     </section>
   )
+}
+
+/** How far the fix came; of a victim, whose fix is its own. */
+export function Fix({ incident, none }: { incident: IncidentSummary; none?: string }) {
+  if (incident.remediation_state) return <RemediationTag state={incident.remediation_state} />
+  if (incident.because_of) {
+    const names = incident.because_of.map((one) => one.entity.split('/').at(-1)).join(', ')
+    return <span title="Healing the one it calls heals it.">Because of {names || 'a dependency'}</span>
+  }
+  return none ? <span className={css.unknown}>{none}</span> : null
 }
 
 /** A simulated cluster has nothing to heal until somebody breaks something. */
@@ -128,6 +145,7 @@ function Rows({ incidents, filter, stale }: { incidents: IncidentSummary[]; filt
               <span className={css.beneath}>
                 <SeverityTag severity={one.severity} />
                 <IncidentTag state={one.state} />
+                <Fix incident={one} />
                 <Ago at={one.opened_at} />
               </span>
             </td>
@@ -144,11 +162,7 @@ function Rows({ incidents, filter, stale }: { incidents: IncidentSummary[]; filt
               <IncidentTag state={one.state} />
             </td>
             <td className={css.wide}>
-              {one.remediation_state ? (
-                <RemediationTag state={one.remediation_state} />
-              ) : (
-                <span className={css.unknown}>None</span>
-              )}
+              <Fix incident={one} none="None" />
             </td>
             <td className={css.some}>
               <Ago at={one.opened_at} />

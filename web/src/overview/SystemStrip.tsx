@@ -1,5 +1,6 @@
 /** The state of the system in one glance: how it may act, what it did today, and whether its parts are up. */
 
+import { useLive } from '../api/live'
 import type { SystemState } from '../api/types'
 import { Tag } from '../parts/Tag'
 import { Ago } from '../parts/Time'
@@ -9,11 +10,16 @@ import css from './SystemStrip.module.css'
 
 export function SystemStrip({ state }: { state: SystemState }) {
   const { counts } = state
+  const offline = useLive((live) => live.link === 'offline')
   return (
-    <section className={`panel ${css.strip}`} aria-label="System">
+    <section className={`panel ${css.strip}`} aria-label="System" data-stale={offline || undefined}>
       <div className={css.safety}>
         <p className={css.mode}>
-          {state.stopped ? (
+          {offline ? (
+            <Tag tone="calm" sign="unknown">
+              {state.stopped ? 'Stopped when last heard' : 'Running when last heard'}
+            </Tag>
+          ) : state.stopped ? (
             <Tag tone="bad" sign="stop">
               Stopped
             </Tag>
@@ -39,7 +45,7 @@ export function SystemStrip({ state }: { state: SystemState }) {
         <Count name="undone, 24 h" value={counts.undone_24h} />
         <Count name="refused, 24 h" value={counts.refused_24h} />
       </dl>
-      <Processes processes={state.processes} />
+      <Processes processes={state.processes} known={!offline} />
     </section>
   )
 }

@@ -48,6 +48,7 @@ export function Shell() {
         {useMay('audit:read') && <Place to="/audit" sign="audit" name="Audit" />}
       </nav>
       <main id="main" tabIndex={-1} className={css.main}>
+        {state?.sandbox && <p className={css.simulated}>Sandbox: a simulated cluster; nothing real is touched.</p>}
         <Banners state={state} />
         <Outlet />
       </main>
