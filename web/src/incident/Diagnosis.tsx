@@ -1,28 +1,25 @@
-/** What it probably is, why, and what else it could be. */
+/** What it probably is, why, what else it could be, and whose fault it may be: read before anything is approved. */
 
-import type { Diagnosis as Said } from '../api/types'
+import { Link } from '@tanstack/react-router'
+import type { Incident } from '../api/types'
 import { percent } from '../parts/numbers'
 import { Empty } from '../parts/States'
-import { capital, className } from '../parts/words'
+import { capital, className, entityName } from '../parts/words'
 import css from './Diagnosis.module.css'
 
-export function Diagnosis({ diagnosis }: { diagnosis: Said | null }) {
+export function Diagnosis({ incident }: { incident: Incident }) {
+  const { diagnosis } = incident
   return (
-    <section className="panel" aria-labelledby="diagnosis">
-      <header>
-        <h2 id="diagnosis">Diagnosis</h2>
-      </header>
+    <section className={`panel ${css.panel}`} aria-labelledby="diagnosis">
+      <h2 id="diagnosis">Diagnosis</h2>
       {diagnosis ? (
         <div className={css.body}>
           <p>
             <strong>{diagnosis.abstained ? 'Not clear enough to act on' : capital(className(diagnosis.class))}</strong>
             {!diagnosis.abstained && ` ${percent(diagnosis.probability)}`}
+            {diagnosis.reasons.length > 0 && <span>: {diagnosis.reasons.join('; ')}.</span>}
           </p>
-          <ul className={css.reasons}>
-            {diagnosis.reasons.map((reason) => (
-              <li key={reason}>{capital(reason)}</li>
-            ))}
-          </ul>
+          <Because incident={incident} />
           {diagnosis.alternatives.length > 0 && (
             <p className={css.others}>
               Could also be{' '}
@@ -34,5 +31,28 @@ export function Diagnosis({ diagnosis }: { diagnosis: Said | null }) {
         <Empty title="Not diagnosed yet">That comes with the next sample.</Empty>
       )}
     </section>
+  )
+}
+
+/** Who calls whom is not known: what was unusual beside it, when its trouble began, is named as that. */
+function Because({ incident }: { incident: Incident }) {
+  const causes = incident.because_of
+  if (!causes) return null
+  if (causes.length === 0) {
+    return <p>Passed on by a dependency; nothing that Aegis watches beside it was unusual when it began.</p>
+  }
+  return (
+    <p>
+      Passed on by a dependency, probably{' '}
+      {causes.map((one, place) => (
+        <span key={one.incident}>
+          {place > 0 && ', '}
+          <Link to="/incidents/$id" params={{ id: one.incident }}>
+            {entityName(one.entity)}
+          </Link>
+        </span>
+      ))}
+      : it was unusual by itself when this began.
+    </p>
   )
 }

@@ -1,16 +1,22 @@
 /** Which signals are unusual, by how much, and how much each adds to the score. */
 
-import type { Evidence } from '../api/types'
+import type { Incident } from '../api/types'
 import { amount, percent } from '../parts/numbers'
 import { Empty } from '../parts/States'
 import { capital, signalName } from '../parts/words'
 import css from './EvidenceTable.module.css'
 
-export function EvidenceTable({ evidence }: { evidence: Evidence[] }) {
+export function EvidenceTable({ incident }: { incident: Incident }) {
+  const { evidence } = incident
+  // What an action stirs up is no evidence, so none is taken once there was one.
+  const acted = incident.remediations.some((one) => one.effect_at !== null)
   return (
     <section className="panel" aria-labelledby="evidence">
       <header>
         <h2 id="evidence">Evidence</h2>
+        {evidence.length > 0 && (
+          <p className={css.when}>as of the last abnormal sample{acted ? ' before the action' : ''}</p>
+        )}
       </header>
       {evidence.length === 0 ? (
         <Empty title="No evidence from metrics">An alert opened this incident; see the alerts.</Empty>

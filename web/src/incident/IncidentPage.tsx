@@ -51,13 +51,14 @@ function Shown({ incident }: { incident: Incident }) {
     <>
       <Head incident={incident} />
       <WhyLine incident={incident} />
+      <Diagnosis incident={incident} />
       <div className={css.columns}>
         <div className={css.main}>
           {active.map((item) => (
             <RemediationPanel key={item.id} item={item} />
           ))}
           <Plots incident={incident} />
-          <EvidenceTable evidence={incident.evidence} />
+          <EvidenceTable incident={incident} />
           {over.map((item) => (
             <RemediationPanel key={item.id} item={item} />
           ))}
@@ -72,7 +73,6 @@ function Shown({ incident }: { incident: Incident }) {
         </div>
         <div className={css.side}>
           <Timeline events={incident.timeline} />
-          <Diagnosis diagnosis={incident.diagnosis} />
           {incident.alerts.length > 0 && <Alerts alerts={incident.alerts} />}
         </div>
       </div>
@@ -81,7 +81,7 @@ function Shown({ incident }: { incident: Incident }) {
 }
 
 function Head({ incident }: { incident: Incident }) {
-  const lasted = secondsBetween(incident.first_abnormal_at, incident.closed_at ?? incident.last_abnormal_at)
+  const lasted = secondsBetween(incident.first_abnormal_at, incident.last_abnormal_at)
   return (
     <div className={css.head}>
       <nav className={css.crumbs} aria-label="Where this is">

@@ -56,6 +56,7 @@ function Drawn({ series, incident }: { series: IncidentSeries; incident: Inciden
               name={capital(signalName(name))}
               times={series.times}
               signal={signal}
+              judged={incident.evidence.some((one) => one.signal === name)}
               marks={series.marks}
               zone={zone}
               last={place === names.length - 1}

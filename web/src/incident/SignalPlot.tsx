@@ -13,6 +13,8 @@ interface Props {
   name: string
   times: number[]
   signal: SignalSeries
+  /** Whether it is evidence, and not only there for comparison. */
+  judged: boolean
   marks: Mark[]
   zone: Zone
   /** Only the lowest plot carries the time axis. */
@@ -25,7 +27,7 @@ interface Props {
 const HEIGHT = 104
 const AXIS = 26
 
-export function SignalPlot({ name, times, signal, marks, zone, last, cursor, onCursor }: Props) {
+export function SignalPlot({ name, times, signal, judged, marks, zone, last, cursor, onCursor }: Props) {
   const place = useRef<HTMLDivElement>(null)
   const plot = useRef<uPlot | null>(null)
 
@@ -46,6 +48,7 @@ export function SignalPlot({ name, times, signal, marks, zone, last, cursor, onC
   }, [times, signal, marks, zone, last, onCursor])
 
   const index = cursor ?? newest(signal)
+  const extreme = judged ? worst(signal) : null
   return (
     <figure className={css.plot} aria-label={summary(name, signal)}>
       <figcaption className={css.caption}>
@@ -56,7 +59,13 @@ export function SignalPlot({ name, times, signal, marks, zone, last, cursor, onC
             <span className={css.expected}> expected {amount(signal.expected[index], signal.unit)}</span>
           )}
         </span>
-        <span className={css.at}>{cursor === null ? 'newest' : clock((times[index] ?? 0) * 1000, zone)}</span>
+        <span className={css.expected}>at {clock((times[index] ?? 0) * 1000, zone)}</span>
+        {extreme !== null && (
+          <span className={css.at}>
+            at its worst <strong>{amount(signal.values[extreme], signal.unit)}</strong>,{' '}
+            {clock((times[extreme] ?? 0) * 1000, zone)}
+          </span>
+        )}
       </figcaption>
       <div ref={place} className={css.canvas} style={{ height: height(last) }} />
     </figure>
@@ -68,6 +77,17 @@ const height = (last: boolean) => (last ? HEIGHT + AXIS : HEIGHT)
 export function newest(signal: SignalSeries): number {
   const index = signal.values.findLastIndex((value) => value !== null)
   return index < 0 ? signal.values.length - 1 : index
+}
+
+/** The sample that is furthest outside its usual band; null where none is outside. */
+export function worst({ values, low, high }: SignalSeries): number | null {
+  const beyond = values.map((value, place) => {
+    const [least, most] = [low?.[place] ?? null, high?.[place] ?? null]
+    if (value === null) return 0
+    return Math.max(0, most === null ? 0 : value - most, least === null ? 0 : least - value)
+  })
+  const most = Math.max(0, ...beyond)
+  return most > 0 ? beyond.indexOf(most) : null
 }
 
 /** What the picture shows, for who does not see it; the table below has the numbers. */
@@ -164,7 +184,7 @@ function drawMarks(plot: uPlot, marks: Mark[], colour: string): void {
   ctx.setLineDash([3 * devicePixelRatio, 3 * devicePixelRatio])
   for (const mark of marks) {
     const x = Math.round(plot.valToPos(mark.at, 'x', true))
-    if (x < bbox.left || x > bbox.left + bbox.width) continue
+    if (!within(x - bbox.left, bbox.width)) continue
     ctx.beginPath()
     ctx.moveTo(x, bbox.top)
     ctx.lineTo(x, bbox.top + bbox.height)
@@ -173,6 +193,9 @@ function drawMarks(plot: uPlot, marks: Mark[], colour: string): void {
   ctx.restore()
   placeBadges(plot, marks)
 }
+
+/** Whether a mark is on the plot; one at the newest sample may lie a pixel beyond it by rounding. */
+const within = (x: number, width: number) => x >= -1 && x <= width + 1
 
 function badge(mark: Mark, number: number): HTMLElement {
   const element = document.createElement('span')
@@ -194,8 +217,9 @@ function placeBadges(plot: uPlot, marks: Mark[]): void {
     const x = plot.valToPos(mark.at, 'x')
     row = x - before < 17 ? row + 1 : 0
     before = x
-    element.hidden = x < 0 || x > plot.over.clientWidth
-    element.style.left = `${x - 8}px`
+    element.hidden = !within(x, plot.over.clientWidth)
+    // At the edge a badge stands beside its line rather than half outside.
+    element.style.left = `${Math.min(x - 8, plot.over.clientWidth - 17)}px`
     element.style.top = `${row * 17}px`
   })
 }

@@ -34,13 +34,13 @@ export function Timeline({ events }: { events: TimelineEvent[] }) {
       </header>
       {first ? (
         <ol className={css.timeline}>
-          {events.map((event, place) => (
+          {titles(events).map(({ event, title }, place) => (
             <li key={`${event.at} ${place}`}>
               <span className={css.sign}>
                 <Icon sign={SIGNS[event.stage] ?? 'low'} size={14} />
               </span>
               <div className={css.what}>
-                <p className={css.title}>{capital(spoken(event.title))}</p>
+                <p className={css.title}>{capital(spoken(title))}</p>
                 {event.detail && event.detail !== event.title && <p className={css.detail}>{spoken(event.detail)}</p>}
                 <p className={css.when}>
                   <Clock at={event.at} />
@@ -57,6 +57,20 @@ export function Timeline({ events }: { events: TimelineEvent[] }) {
       )}
     </section>
   )
+}
+
+const STEP = /^(?:Undo: )?\w+ on \S+: (.+)$/
+
+/** What was done to what is said once: the steps after it are only named, until it is about something else. */
+export function titles(events: TimelineEvent[]): { event: TimelineEvent; title: string }[] {
+  let about = ''
+  return events.map((event) => {
+    const found = STEP.exec(event.title)
+    if (!found) return { event, title: event.title }
+    const before = about
+    about = event.title.slice(0, -(found[1] ?? '').length)
+    return { event, title: about === before ? (found[1] ?? '') : event.title }
+  })
 }
 
 function Position({ position }: { position: number | null }) {

@@ -1,10 +1,10 @@
 /** Numbers and times as people read them. */
 
 export function percent(share: number | null | undefined, digits = 0): string {
-  return share === null || share === undefined ? '–' : `${(100 * share).toFixed(digits)} %`
+  return share === null || share === undefined ? '–' : `${(100 * share).toFixed(digits)}%`
 }
 
-/** A value with its unit, short enough for a table cell: `82.0 %`, `412 MiB`, `180 ms`, `34.2 req/s`. */
+/** A value with its unit, short enough for a table cell: `82.0%`, `412 MiB`, `180 ms`, `34.2 req/s`. */
 export function amount(value: number | null | undefined, unit: string): string {
   if (value === null || value === undefined) return 'no sample'
   if (unit === 'ratio') return percent(value, 1)

@@ -96,7 +96,10 @@ export const incidentState = (state: IncidentState) => capital(state)
 export const remediationState = (state: RemediationState) => capital(REMEDIATION[state] ?? opened(state))
 
 const ACTIONS = ['restart_pod', 'restart_deployment', 'scale_deployment', 'rollback_deployment']
-const CODES = [...Object.keys(SIGNALS), ...ACTIONS, ...FAILURES].toSorted((one, other) => other.length - one.length)
+// `restarts` and `memory` are words already: in a sentence that is finished they say what they mean.
+const CODES = [...Object.keys(SIGNALS).filter((name) => name.includes('_')), ...ACTIONS, ...FAILURES].toSorted(
+  (one, other) => other.length - one.length,
+)
 const KNOWN = new RegExp(`\\b(?:${CODES.join('|')}|(?:deployment|pod)/[a-z0-9-]+/[a-z0-9-]+)\\b`, 'g')
 
 /** A sentence of the API with its codes in words: `memory_limit_ratio came back` → `memory use of its limit came back`. */
@@ -105,6 +108,16 @@ export function spoken(sentence: string): string {
     code.includes('/')
       ? entityName(code)
       : (SIGNALS[code] ?? (FAILURES.includes(code) ? className(code) : opened(code))),
+  )
+}
+
+/** What of a rule applied, without the language that rules are written in: `context.confidence is at least 0.6`. */
+export function ruleName(rule: string): string {
+  return opened(
+    rule
+      .replaceAll(/\bmetadata\.undo is false\b/g, 'it is not an undo')
+      .replaceAll(/\bmetadata\.undo is true\b/g, 'it is an undo')
+      .replaceAll(/\b(?:context|metadata|resource|subject|action)\.(?=[a-z])/g, ''),
   )
 }
 

@@ -2,7 +2,7 @@
 
 import type { Decision, DiffStep, Json, Plan } from '../api/types'
 import { Icon } from '../parts/Icon'
-import { inverseName, pathName, plain } from '../parts/words'
+import { inverseName, pathName, plain, ruleName } from '../parts/words'
 import { leaves } from './difference'
 import css from './PlanView.module.css'
 
@@ -87,7 +87,8 @@ function Rules({ decision }: { decision: Decision }) {
     <>
       {decision.policies.map((policy) => (
         <span key={policy.id + policy.rule} className={css.rule}>
-          <code>{policy.id}</code> {policy.rule}
+          <code>{policy.id}</code>
+          {policy.rule && <span title={policy.rule}>: {ruleName(policy.rule)}</span>}
         </span>
       ))}
     </>

@@ -42,10 +42,10 @@ export function RemediationPanel({ item }: { item: Remediation }) {
             <Expected item={item} />
           </p>
         </div>
-        {item.verdict?.verdict && <VerdictView verdict={item.verdict} />}
+        {item.verdict?.verdict && <VerdictView verdict={item.verdict} until={null} />}
         {item.refusals.length > 0 && <Refusals item={item} />}
         {item.plan && <Planned item={item} plan={item.plan} />}
-        {item.verdict && !item.verdict.verdict && <VerdictView verdict={item.verdict} />}
+        {item.verdict && !item.verdict.verdict && <VerdictView verdict={item.verdict} until={item.verify_until} />}
         {waits && item.plan && item.plan_digest && (
           <ApprovalBox item={item} plan={item.plan} digest={item.plan_digest} />
         )}
@@ -73,7 +73,7 @@ function Planned({ item, plan }: { item: Remediation; plan: Plan }) {
 function Expected({ item }: { item: Remediation }) {
   const effect = item.expected_effect
   if (!effect || typeof effect['signal'] !== 'string') return null
-  const by = typeof effect['by_percent'] === 'number' ? ` by ${effect['by_percent']} %` : ''
+  const by = typeof effect['by_percent'] === 'number' ? ` by ${effect['by_percent']}%` : ''
   return <>{`; expected: ${signalName(effect['signal'])} ${plain(effect['direction'])}${by}`}</>
 }
 

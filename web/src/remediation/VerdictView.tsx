@@ -3,10 +3,12 @@
 import type { Measure, Verdict } from '../api/types'
 import { amount } from '../parts/numbers'
 import { OutcomeTag, Tag } from '../parts/Tag'
+import { Clock } from '../parts/Time'
 import { capital, signalName, spoken } from '../parts/words'
 import css from './VerdictView.module.css'
 
-export function VerdictView({ verdict }: { verdict: Verdict }) {
+/** `until`: when the verdict comes at the latest, while there is none. */
+export function VerdictView({ verdict, until }: { verdict: Verdict; until: string | null }) {
   return (
     <section className={css.verdict} aria-label="Verdict">
       <p className={css.sentence}>
@@ -17,7 +19,15 @@ export function VerdictView({ verdict }: { verdict: Verdict }) {
             Verifying
           </Tag>
         )}
-        <span>{capital(spoken(verdict.sentence))}.</span>
+        <span>
+          {capital(spoken(verdict.sentence))}
+          {!verdict.verdict && until && (
+            <>
+              ; the verdict comes by <Clock at={until} />
+            </>
+          )}
+          .
+        </span>
       </p>
       {verdict.measures.length > 0 && (
         <table className={css.measures}>
@@ -57,7 +67,7 @@ export function VerdictView({ verdict }: { verdict: Verdict }) {
 
 function change({ change_percent }: Measure): string {
   if (change_percent === null) return '–'
-  return `${change_percent > 0 ? '+' : change_percent < 0 ? '−' : ''}${Math.abs(change_percent).toFixed(0)} %`
+  return `${change_percent > 0 ? '+' : change_percent < 0 ? '−' : ''}${Math.abs(change_percent).toFixed(0)}%`
 }
 
 function Better({ better }: { better: boolean | null }) {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { IncidentSeries, SignalSeries } from '../../src/api/types'
 import { order } from '../../src/incident/Plots'
 import { rows } from '../../src/incident/SampleTable'
-import { columns, extent, newest, summary } from '../../src/incident/SignalPlot'
+import { columns, extent, newest, summary, worst } from '../../src/incident/SignalPlot'
 
 const signal = (...values: (number | null)[]): SignalSeries => ({
   unit: 'ratio',
@@ -45,8 +45,16 @@ describe('the plots', () => {
 
   it('take the newest sample there is, not the newest time', () => expect(newest(signal(1, 2, null))).toBe(1))
 
+  it('name the sample that is furthest outside its usual band, above or below', () => {
+    const band = { low: [0.1, 0.1, 0.1], high: [0.3, 0.3, 0.3] }
+    expect(worst({ ...signal(0.2, 0.9, 0.4), ...band })).toBe(1)
+    expect(worst({ ...signal(0.2, 0.31, 0), ...band })).toBe(2)
+    expect(worst({ ...signal(0.2, null, 0.2), ...band })).toBeNull()
+    expect(worst(signal(1, 2, 3))).toBeNull()
+  })
+
   it('say in words what the picture shows', () =>
-    expect(summary('Error ratio', signal(0.1, 0.4, 0.2))).toBe('Error ratio: from 10.0 % to 40.0 %, now 20.0 %'))
+    expect(summary('Error ratio', signal(0.1, 0.4, 0.2))).toBe('Error ratio: from 10.0% to 40.0%, now 20.0%'))
 
   it('draw no ratio below zero and give a flat line room', () => {
     expect(extent(0.01, 0.4, 'ratio')[0]).toBe(0)

@@ -3,7 +3,7 @@ import { ago, amount, duration, percent } from '../../src/parts/numbers'
 
 describe('numbers as people read them', () => {
   it.each([
-    [0.912, 'ratio', '91.2 %'],
+    [0.912, 'ratio', '91.2%'],
     [432013312, 'bytes', '412 MiB'],
     [2 ** 31, 'bytes', '2.00 GiB'],
     [0.0882, 's', '88.2 ms'],

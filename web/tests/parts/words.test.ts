@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { capital, entityName, inverseName, pathName, plain, spoken } from '../../src/parts/words'
+import { capital, entityName, inverseName, pathName, plain, ruleName, spoken } from '../../src/parts/words'
 
 describe('words', () => {
   it('says codes inside a sentence in words', () =>
@@ -10,6 +10,12 @@ describe('words', () => {
     expect(spoken('scale_deployment on deployment/shop/cart: proposed')).toBe(
       'scale deployment on shop / cart: proposed',
     ))
+  it('doubles no words that are words already', () =>
+    expect(spoken('restarts in five minutes are 1.5')).toBe('restarts in five minutes are 1.5'))
+  it('says a rule without the language of rules', () => {
+    expect(ruleName('context.confidence is at least 0.6')).toBe('confidence is at least 0.6')
+    expect(ruleName('metadata.undo is false')).toBe('it is not an undo')
+  })
   it('leaves names that only look like codes alone', () =>
     expect(spoken('my_memory_limit_ratio and restarts_total')).toBe('my_memory_limit_ratio and restarts_total'))
   it('keeps the kind of an entity where it is not a deployment', () =>
