@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -93,6 +94,22 @@ def test_the_kubeconfig_is_named_where_there_is_one(tmp_path: Path) -> None:
     (tmp_path / "kubeconfig").write_text("{}")
     found = CliRunner().invoke(app, ["kubectl-config", "--data-dir", str(tmp_path)])
     assert found.stdout == f"export KUBECONFIG={tmp_path / 'kubeconfig'}\n"
+
+
+def test_the_kubeconfig_of_aegis_up_is_found_and_the_one_started_last_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AEGIS_HOME", str(tmp_path / "it's home"))
+    missing = refusal(CliRunner().invoke(app, ["kubectl-config"]))
+    for words in (str(tmp_path / "it's home" / "sandbox"), str(tmp_path / ".aegis" / "sandbox")):
+        assert words in missing.message
+    for number, place in enumerate((tmp_path / ".aegis" / "sandbox", tmp_path / "it's home" / "sandbox")):
+        place.mkdir(parents=True)
+        (place / "kubeconfig").write_text("{}")
+        os.utime(place / "kubeconfig", (number, number))
+        found = CliRunner().invoke(app, ["kubectl-config"]).stdout
+        assert found == f"export KUBECONFIG={shlex.quote(str(place / 'kubeconfig'))}\n"
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"cluster": {}, "faults": [], "batch": 0}'])

@@ -33,7 +33,19 @@ def _one_sentence(done: subprocess.CompletedProcess[str], *words: str) -> None:
 def test_a_busy_port_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        _one_sentence(up("--data-dir", tmp_path / "data", "--port", str(port)), f"port {port}", "cannot be used")
+        _one_sentence(
+            up("--data-dir", tmp_path / "data", "--port", str(port)), f"port {port}", "--port 0", "UP_FLAGS='--port 0'"
+        )
+        other = up("--data-dir", tmp_path / "data", "--port=0", "--engine-port", str(port))
+        _one_sentence(other, f"port {port}", "aegis up --engine-port 0")
+
+
+@pytest.mark.parametrize("option", ["--port", "--engine-port", "--executor-port", "--kube-port", "--metrics-port"])
+def test_what_is_no_port_is_wrong_usage(tmp_path: Path, option: str) -> None:
+    done = up("--data-dir", tmp_path / "data", option, "99999")
+    assert done.returncode == 2
+    assert option in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_directory_that_cannot_be_written_is_named() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +23,7 @@ app.add_typer(fault, name="fault")
 Url = Annotated[str, typer.Option(envvar="AEGIS_SANDBOX_URL", help="The sandbox's control address.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 DEFAULT = "http://127.0.0.1:9490"
+OWN_DATA = Path(".aegis/sandbox")
 
 
 def _ask(method: str, url: str, path: str, body: dict[str, Any] | None = None) -> Any:
@@ -53,11 +55,9 @@ def _console() -> Console:
 
 @app.command()
 def run(
-    data_dir: Annotated[Path, typer.Option(help="Where state, certificate and kubeconfigs live.")] = Path(
-        ".aegis/sandbox"
-    ),
-    api_port: Annotated[int, typer.Option(help="Kubernetes API (https).")] = 6440,
-    port: Annotated[int, typer.Option(help="Prometheus, Loki and control (http).")] = 9490,
+    data_dir: Annotated[Path, typer.Option(help="Where state, certificate and kubeconfigs live.")] = OWN_DATA,
+    api_port: Annotated[int, typer.Option(min=0, max=65535, help="Kubernetes API (https).")] = 6440,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Prometheus, Loki and control (http).")] = 9490,
     seed: Annotated[int, typer.Option(help="The same seed gives the same world.")] = 7,
 ) -> None:
     """Serve the simulated cluster until Ctrl-C (`aegis up` does this for you)."""
@@ -82,15 +82,22 @@ def state(url: Url = DEFAULT, as_json: Json = False) -> None:
 
 @app.command("kubectl-config")
 def kubectl_config(
-    data_dir: Annotated[Path, typer.Option(help="The sandbox's data directory.")] = Path(".aegis/sandbox"),
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="The sandbox's data directory. Default: that of aegis up or of aegis sandbox run."),
+    ] = None,
 ) -> None:
     """Print the line that points kubectl at the sandbox: eval "$(aegis sandbox kubectl-config)"."""
-    path = data_dir.absolute() / "kubeconfig"
-    if not path.exists():
-        raise NotFound(
-            "no_kubeconfig", f"{path} is not there.", hint="Start the sandbox first, or name its --data-dir."
-        )
-    sys.stdout.write(f"export KUBECONFIG={path}{os.linesep}")
+    from aegis.cli.installation import default_root  # brings the keys' cryptography with it
+
+    places = [default_root() / "sandbox", OWN_DATA] if data_dir is None else [data_dir]
+    paths = [place.absolute() / "kubeconfig" for place in places]
+    there = [path for path in paths if path.exists()]
+    if not there:
+        hint = "Start the sandbox first, or name its --data-dir: below the one that aegis up printed it is sandbox."
+        raise NotFound("no_kubeconfig", f"there is no {' and no '.join(map(str, paths))}.", hint=hint)
+    newest = max(there, key=lambda path: path.stat().st_mtime)  # each start writes it anew
+    sys.stdout.write(f"export KUBECONFIG={shlex.quote(str(newest))}{os.linesep}")
 
 
 @fault.command("start")

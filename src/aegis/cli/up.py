@@ -75,7 +75,7 @@ def up(
     data_dir: Annotated[
         Path | None, typer.Option(help="Where everything is kept. Default: AEGIS_HOME, else a place for your user.")
     ] = None,
-    port: Annotated[int, typer.Option(help="The API and the web page; 0 takes a free one.")] = 3000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The API and the web page; 0 takes a free one.")] = 3000,
     reset: Annotated[bool, typer.Option("--reset", help="Forget everything and start afresh.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before --reset.")] = False,
     prometheus: Annotated[str | None, typer.Option(help="A real Prometheus, instead of the sandbox's.")] = None,
@@ -85,10 +85,14 @@ def up(
     kubeconfig: Annotated[Path | None, typer.Option(help="A real cluster, instead of the sandbox's.")] = None,
     namespaces: Annotated[str | None, typer.Option(help="Namespaces to watch and act in: a,b.")] = None,
     no_sandbox: Annotated[bool, typer.Option("--no-sandbox", help="Refuse to start the simulated cluster.")] = False,
-    engine_port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8000,
-    executor_port: Annotated[int, typer.Option(help="0 takes a free one.")] = 4000,
-    kube_port: Annotated[int, typer.Option(help="The sandbox's Kubernetes API; 0 takes a free one.")] = 6440,
-    metrics_port: Annotated[int, typer.Option(help="The sandbox's Prometheus, Loki and control.")] = 9490,
+    engine_port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    executor_port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 4000,
+    kube_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The sandbox's Kubernetes API; 0 takes a free one.")
+    ] = 6440,
+    metrics_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The sandbox's Prometheus, Loki and control; 0 takes a free one.")
+    ] = 9490,
 ) -> None:
     """Start everything on this machine and stay until Ctrl-C.
 
@@ -288,14 +292,14 @@ def _check_ports(wanted: Ports, *, sandbox: bool) -> Ports:
     """Every port bound and let go again, before anything is started; 0 becomes a free one."""
     from aegis.kit.serving import bind
 
-    def free(number: int) -> int:
+    def free(number: int, option: str) -> int:
         deadline = time.monotonic() + PORT_PATIENCE_SECONDS
         while True:
             try:
                 listener = bind(HOST, number)
-            except Unavailable:
+            except Unavailable as error:
                 if time.monotonic() > deadline:
-                    raise
+                    raise Unavailable(error.code, error.message, hint=_other_port(option)) from None
                 time.sleep(0.1)
             else:
                 chosen: int = listener.getsockname()[1]
@@ -303,12 +307,16 @@ def _check_ports(wanted: Ports, *, sandbox: bool) -> Ports:
                 return chosen
 
     return Ports(
-        free(wanted.api),
-        free(wanted.engine),
-        free(wanted.executor),
-        free(wanted.kube) if sandbox else 0,
-        free(wanted.metrics) if sandbox else 0,
+        free(wanted.api, "--port"),
+        free(wanted.engine, "--engine-port"),
+        free(wanted.executor, "--executor-port"),
+        free(wanted.kube, "--kube-port") if sandbox else 0,
+        free(wanted.metrics, "--metrics-port") if sandbox else 0,
     )
+
+
+def _other_port(option: str) -> str:
+    return f"Stop what uses it, or take a free one: aegis up {option} 0, or make up UP_FLAGS='{option} 0'."
 
 
 def _databases(home: Installation) -> Databases:
