@@ -114,13 +114,19 @@ def test_a_login_that_fails_says_why(stranger: Aegis, tmp_path: Path) -> None:
         (["--first-admin", right, "--email", EMAIL], "password1234", 3, "first that get tried"),
         (["--first-admin", right, "--email", "ada"], PASSWORD, 3, "no e-mail address"),
         (["--first-admin", TOKEN, "--email", EMAIL], PASSWORD, 3, "cannot be read"),  # never in the list of processes
-        (["--email", EMAIL], "whatever it was", 4, "address or password is wrong"),
+        (["--email", EMAIL], "whatever it was", 4, "no account here yet. Make the first admin: aegis login --first"),
     ):
         failed = stranger("login", *arguments, "--password-stdin", typed=typed + "\n")
         assert failed.code == code, failed.err
         assert said in failed.err
         assert failed.err.count("\n") == 1
         assert not (tmp_path / "config" / "token").exists()
+
+
+def test_a_wrong_password_is_told_as_that_once_there_is_somebody(aegis: Aegis) -> None:
+    wrong = aegis("login", "--email", EMAIL, "--password-stdin", typed="whatever it was\n")
+    assert wrong.code == 4
+    assert "address or password is wrong" in wrong.err
 
 
 def test_too_many_wrong_passwords_have_their_own_exit_code(aegis: Aegis) -> None:
@@ -187,6 +193,11 @@ def test_what_cannot_be_done_is_one_sentence_and_an_exit_code(aegis: Aegis) -> N
         (["incidents", "--limit", "0"], 2, "--limit"),
         (["incidents", "../state"], 5, "no GET on this path"),
         (["approve", "rem_01j9zq3v8k5m2n7p4r6s8t0v2w", "--yes"], 5, "no remediation of this id"),
+        (["approve", "inc_01j9zq3v8k5m2n7p4r6s8t0v2w"], 5, "aegis incidents inc_01j9zq3v8k5m2n7p4r6s8t0v2w shows"),
+        (["reject", "inc_01j9zq3v8k5m2n7p4r6s8t0v2w", "-r", "no"], 5, "is an incident"),
+        (["stop", "--reason", ""], 3, "this must not be empty (at /reason)"),
+        (["mode", "yolo", "--reason", "fun"], 3, "this is one of observe, approve or auto (at /mode)"),
+        (["login", "--url", "foo", "--email", "a@b.org"], 3, "'foo' is no address"),
         (["why", "cart"], 3, "nothing that Aegis knows about"),
         (["mode", "yolo", "--reason", "fun"], 3, "/mode"),
         (["stop"], 2, "--reason"),

@@ -20,6 +20,7 @@ from aegis.storage.attempts import TooManyAttempts
 
 log = structlog.get_logger()
 MEDIA_TYPE = "application/problem+json"
+QUOTE = "'"
 STATUS = {
     "invalid": 422,
     "refused": 422,  # the catalogue of actions says no to what was asked
@@ -114,5 +115,30 @@ def _first(error: RequestValidationError) -> Invalid:
     kind, *path = [str(part) for part in found["loc"]]
     pointer = "/" + "/".join(part.replace("~", "~0").replace("/", "~1") for part in path)
     code = "body_invalid" if kind == "body" else "query_invalid"
-    message = "an object with the fields of this request is needed" if not path else str(found["msg"])
+    message = "an object with the fields of this request is needed" if not path else _plain(found)
     return Invalid(code, message, field=pointer)
+
+
+def _plain(found: dict[str, Any]) -> str:
+    """Pydantic's message in the words of the other problems; one that has no such words stays as it is."""
+    given = found.get("ctx", {})
+    match found["type"]:
+        case "string_too_short":
+            least = given["min_length"]
+            return "this must not be empty" if least == 1 else f"at least {least} characters are needed"
+        case "string_too_long":
+            return f"at most {given['max_length']} characters are accepted"
+        case "literal_error" | "enum":
+            return f"this is one of {str(given['expected']).replace(QUOTE, '')}"
+        case "missing":
+            return "this is needed"
+        case "extra_forbidden":
+            return "there is no such field"
+        case "int_parsing" | "int_type":
+            return "a whole number is needed"
+        case "greater_than_equal":
+            return f"at least {given['ge']} is needed"
+        case "less_than_equal":
+            return f"at most {given['le']} is accepted"
+        case _:
+            return str(found["msg"]).removeprefix("Value error, ")

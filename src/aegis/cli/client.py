@@ -71,6 +71,18 @@ def _saved_url() -> str | None:
     return lines[1] if len(lines) > 1 else None
 
 
+def _address(url: str) -> str:
+    """The address without its last slash; raises `Invalid` for what is none."""
+    try:
+        parsed = httpx2.URL(url)
+        good = parsed.scheme in ("http", "https") and bool(parsed.host)
+    except httpx2.InvalidURL:
+        good = False
+    if not good:
+        raise Invalid("bad_url", f"{url!r} is no address.", hint=f"Write it whole, as in {DEFAULT_URL}.")
+    return url.rstrip("/")
+
+
 def _refuse_elsewhere(url: str, token: str | None) -> None:
     """A saved token is shown to nobody but the API that gave it."""
     saved = None if token else _saved_url()
@@ -84,7 +96,7 @@ class Api:
     """`with Api() as api: api.get("/state")`; raises the error family of `kit.errors`."""
 
     def __init__(self, url: str | None = None, *, token: str | None = None, anonymous: bool = False) -> None:
-        self.url = (url or os.environ.get("AEGIS_URL") or _saved_url() or DEFAULT_URL).rstrip("/")
+        self.url = _address(url or os.environ.get("AEGIS_URL") or _saved_url() or DEFAULT_URL)
         headers = {"Accept": "application/json", "User-Agent": "aegis-cli"}
         if not anonymous:
             _refuse_elsewhere(self.url, token)
@@ -117,7 +129,7 @@ class Api:
     def _saved_token(self) -> str:
         path = token_path()
         if not path.exists():
-            hint = f"Run: aegis login --url {self.url}"
+            hint = f"Run: aegis login --url {self.url} (the very first time with --first-admin FILE)."
             raise Unauthenticated("not_logged_in", "nobody is logged in here.", hint=hint)
         return read_secret(path, what="API token").decode().splitlines()[0]
 
@@ -128,8 +140,11 @@ class Api:
         try:
             return response.json()
         except ValueError:
-            hint = "Something else listens there: name Aegis's address with AEGIS_URL, or log in to it with --url."
-            raise Unavailable("api_foreign", f"what answers at {self.url} is no Aegis.", hint=hint) from None
+            raise self._foreign() from None
+
+    def _foreign(self) -> Unavailable:
+        hint = "Something else listens there: name Aegis's address with AEGIS_URL, or log in to it with --url."
+        return Unavailable("api_foreign", f"what answers at {self.url} is no Aegis.", hint=hint)
 
     def _request(self, method: str, path: str, **options: Any) -> httpx2.Response:
         try:
@@ -138,17 +153,23 @@ class Api:
             hint = "Is it running? Start it with: aegis up"
             message = f"{self.url} does not answer ({type(error).__name__})."
             raise Unavailable("api_unreachable", message, hint=hint) from None
-        if not response.is_success:
-            raise _problem(response)
-        return response
+        if response.is_success:
+            return response
+        document = _object(response)
+        if "code" not in document and response.status_code < 500:  # from 500 on it may be a proxy before an Aegis
+            raise self._foreign()
+        raise _problem(response, document)
 
 
-def _problem(response: httpx2.Response) -> AegisError:
+def _object(response: httpx2.Response) -> dict[str, Any]:
     try:
         document = response.json()
     except ValueError:
-        document = {}
-    document = document if isinstance(document, dict) else {}
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _problem(response: httpx2.Response, document: dict[str, Any]) -> AegisError:
     kind = _KINDS.get(response.status_code, Unavailable)
     code = str(document.get("code", f"http_{response.status_code}"))
     detail = str(document.get("detail") or document.get("title") or f"the API answered {response.status_code}")

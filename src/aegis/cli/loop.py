@@ -20,7 +20,7 @@ from aegis.cli import remediation
 from aegis.cli.client import Api, forget_token, save_token, segment
 from aegis.cli.terminal import print_json, visible
 from aegis.kit.clock import SystemClock
-from aegis.kit.errors import Conflict, Unauthenticated, Unavailable
+from aegis.kit.errors import Conflict, NotFound, Unauthenticated, Unavailable
 from aegis.kit.settings import read_secret
 
 Json = Annotated[bool, typer.Option("--json", help="Print the API's JSON instead of a table.")]
@@ -28,6 +28,7 @@ Reason = Annotated[str, typer.Option("--reason", "-r", help="Why; kept in the au
 SEVERITY_STYLE = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan"}
 STATE_STYLE = {"resolved": "green", "mitigating": "yellow", "escalated": "bold red", "open": "red"}
 PIPED_WIDTH = 240
+FIRST_ADMIN = "Make the first admin: aegis login --first-admin FILE, with the file that aegis up named when it started."
 
 
 def register(app: typer.Typer) -> None:
@@ -82,9 +83,11 @@ def login(
     """Log in and save token and address for the other commands (30 days, `aegis logout` forgets them)."""
     # From a file, because everybody on this machine can read what a command was called with.
     token = None if first_admin is None else read_secret(first_admin, what="first admin's token").decode()
-    who = email or typer.prompt("E-mail")
-    password = sys.stdin.readline().rstrip("\n") if password_stdin else getpass.getpass("Password: ")
     with Api(url, anonymous=True) as api:
+        if token is None and api.get("/auth/state")["first_admin_needed"]:
+            raise Unauthenticated("nobody_yet", "there is no account here yet.", hint=FIRST_ADMIN)
+        who = email or typer.prompt("E-mail")
+        password = sys.stdin.readline().rstrip("\n") if password_stdin else getpass.getpass("Password: ")
         if token is not None:
             api.post("/auth/bootstrap", {"token": token, "email": who, "password": password})
         answer = api.post("/auth/tokens", {"email": who, "password": password, "name": "aegis-cli"})
@@ -215,6 +218,7 @@ def approve(
     as_json: Json = False,
 ) -> None:
     """Approve exactly the plan shown; a plan that changed since is refused."""
+    _refuse_incident(remediation_id)
     with Api() as api:
         item = api.get(f"/remediations/{segment(remediation_id)}")
         body = {"plan_digest": _digest(item)}
@@ -229,11 +233,18 @@ def approve(
 
 def reject(remediation_id: Annotated[str, typer.Argument()], reason: Reason, as_json: Json = False) -> None:
     """Reject a plan; Aegis does not propose it again for this incident."""
+    _refuse_incident(remediation_id)
     with Api() as api:
         item = api.get(f"/remediations/{segment(remediation_id)}")
         body = {"plan_digest": _digest(item), "reason": reason}
         answer = api.post(f"/remediations/{segment(remediation_id)}/reject", body)
     print_json(answer) if as_json else _out().print("Rejected.")
+
+
+def _refuse_incident(given: str) -> None:
+    if given.startswith("inc_"):
+        hint = f"aegis incidents {given} shows its remediations, with their ids."
+        raise NotFound("remediation_unknown", f"{given} is an incident, and remediations are decided about.", hint=hint)
 
 
 def _digest(item: dict[str, Any]) -> str:

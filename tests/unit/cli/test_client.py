@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from aegis.cli import sandbox
 from aegis.cli.client import Api
-from aegis.kit.errors import AegisError, Unavailable
+from aegis.kit.errors import Invalid, Unavailable
 from aegis.kit.serving import BackgroundServer
 
 PAGES: list[Callable[[], Response]] = [
@@ -35,9 +35,17 @@ def stranger(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def test_another_server_is_not_taken_for_the_api(stranger: str) -> None:
-    with Api(stranger, anonymous=True) as api, pytest.raises(AegisError) as refused:
+    with Api(stranger, anonymous=True) as api, pytest.raises(Unavailable) as refused:
         api.get("/state")
-    assert refused.value.message
+    assert refused.value.message == f"what answers at {stranger} is no Aegis."
+    assert "--url" in str(refused.value.hint)
+
+
+@pytest.mark.parametrize("url", ["foo", "localhost:3000", "ftp://127.0.0.1", "http://", "http://[::1", "a b"])
+def test_what_is_no_address_is_told_so(url: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        Api(url, anonymous=True)
+    assert refused.value.code == "bad_url"
 
 
 def test_another_server_is_not_taken_for_the_sandbox(stranger: str) -> None:
