@@ -158,6 +158,21 @@ def test_text_that_cannot_be_recorded_refuses_only_whoever_brought_it(database: 
     assert recorded(database) == {"good"}
 
 
+def test_a_row_that_postgresql_cannot_hold_refuses_only_whoever_brought_it(database: Database) -> None:
+    long = "".join(map(chr, range(0x4E00, 0x4E00 + 6000)))  # more than an index has room for
+    recorder = Recorder(database)
+    with ThreadPoolExecutor(8) as pool:
+        bad = pool.submit(recorder.record_and_wait, [evaluation("bad", principal_id=long)])
+        good = [pool.submit(recorder.record_and_wait, [evaluation(str(number))]) for number in range(7)]
+        while recorder.waiting < 8:
+            threading.Event().wait(0.001)
+        with recorder:
+            assert all(one.result().ids for one in good)
+            with pytest.raises(Invalid, match="cannot hold"):
+                bad.result()
+    assert recorded(database) == set(map(str, range(7)))
+
+
 def test_what_waits_at_the_end_is_written_and_what_comes_later_is_refused(
     database: Database, database_url: str
 ) -> None:

@@ -16,6 +16,7 @@ from aegis.kit.errors import Invalid
 from aegis.policy import bounds
 
 MAX_ROLES = 64
+MAX_PRINCIPAL = 254  # an e-mail address is no longer, and the record of evaluations has an index of them
 MAX_FACTS = 512
 MAX_FACT_DEPTH = 10
 MAX_FACT_TEXT = 4096
@@ -131,8 +132,9 @@ def _principal(document: Any) -> tuple[str, tuple[str, ...]]:
         if name not in ("id", "roles"):
             raise Invalid("request_invalid", "not a part of a principal", field=bounds.pointer(["principal", name]))
     name, roles = document.get("id"), document.get("roles", [])
-    if not isinstance(name, str) or not name:
-        raise Invalid("request_invalid", "a principal has an id", field="/principal/id")
+    if not isinstance(name, str) or not 1 <= len(name) <= MAX_PRINCIPAL:
+        rule = f"a principal has an id of at most {MAX_PRINCIPAL} characters"
+        raise Invalid("request_invalid", rule, field="/principal/id")
     if not isinstance(roles, list) or len(roles) > MAX_ROLES:
         raise Invalid("request_invalid", f"roles are a list of at most {MAX_ROLES} names", field="/principal/roles")
     for index, role in enumerate(roles):

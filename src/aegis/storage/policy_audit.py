@@ -165,7 +165,9 @@ def record(conn: Connection, evaluations: Sequence[Evaluation]) -> list[int]:
 
 
 def write(conn: Connection, rows: Sequence[bytes], *, at: datetime) -> list[int]:
-    """Rows as `Evaluation.row` made them; raises `Unavailable` when PostgreSQL does not take them."""
+    """Rows as `Evaluation.row` made them; raises `Unavailable` when PostgreSQL does not take them, and `Invalid` when
+    it never will because of what is in them.
+    """
     ids = _next_ids(conn, len(rows))
     root = root_of(leaf_hash(row) for row in rows)
     data = {"count": len(rows), "first": ids[0], "last": ids[-1], "root": root.hex()}
@@ -175,10 +177,17 @@ def write(conn: Connection, rows: Sequence[bytes], *, at: datetime) -> list[int]
     try:
         with cursor, cursor.copy(COPY) as copy:
             copy.write(lines)
+    except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded) as error:
+        raise Invalid("policy_audit_row", f"PostgreSQL cannot hold the evaluation: {_said(error)}") from error
     except psycopg.OperationalError as error:
-        detail = str(error).strip().splitlines()[0]
-        raise Unavailable("database_unavailable", f"PostgreSQL did not record the evaluation: {detail}") from error
+        raise Unavailable(
+            "database_unavailable", f"PostgreSQL did not record the evaluation: {_said(error)}"
+        ) from error
     return ids
+
+
+def _said(error: psycopg.Error) -> str:
+    return str(error).strip().splitlines()[0]
 
 
 def _next_ids(conn: Connection, count: int) -> list[int]:

@@ -22,7 +22,7 @@ from typing import Self
 
 import structlog
 
-from aegis.kit.errors import AegisError, Unavailable
+from aegis.kit.errors import AegisError, Invalid, Unavailable
 from aegis.storage import policies, policy_audit
 from aegis.storage.database import Database
 from aegis.storage.policy_audit import Evaluation
@@ -158,14 +158,27 @@ class Recorder:
 
     def _run(self) -> None:
         while batch := self._take():
-            try:
-                self._write(batch)
-            except AegisError as error:
-                log.warning("policy_audit:unwritten", code=error.code, detail=error.message)
-                self._refuse(batch, error)
-            except Exception as error:  # the top of a thread: nobody may wait for an answer that never comes
-                log.exception("policy_audit:crashed")
-                self._refuse(batch, Unavailable("policy_audit_unwritten", f"it could not be recorded: {error}"))
+            self._settle(batch)
+
+    def _settle(self, batch: list[_Pending]) -> None:
+        """Written, or refused; where one row cannot be held, only whoever brought it is refused."""
+        try:
+            self._write(batch)
+        except Invalid as error:
+            if len(batch) == 1:
+                self._turn_down(batch, error)
+            else:
+                for one in batch:
+                    self._settle([one])
+        except AegisError as error:
+            self._turn_down(batch, error)
+        except Exception as error:  # the top of a thread: nobody may wait for an answer that never comes
+            log.exception("policy_audit:crashed")
+            self._refuse(batch, Unavailable("policy_audit_unwritten", f"it could not be recorded: {error}"))
+
+    def _turn_down(self, batch: list[_Pending], error: AegisError) -> None:
+        log.warning("policy_audit:unwritten", code=error.code, detail=error.message)
+        self._refuse(batch, error)
 
     def _take(self) -> list[_Pending]:
         """What waits, up to a batch; empty when there is nothing left and nothing more will come."""

@@ -75,6 +75,7 @@ def test_facts_that_are_missing_or_of_another_type_are_not_guessed(change: dict[
         ({"metadata": {1: 1}}, "/metadata"),
         ({"metadata": {"a/b~c": (1, 2)}}, "/metadata/a~1b~0c"),
         ({"principal": {"id": "ada", "roles": ["r"] * 65}}, "/principal/roles"),
+        ({"principal": {"id": "a" * 255}}, "/principal/id"),
         ({"principal": None}, "/principal"),
         ({"resource": "a/" * 20 + "a"}, "/resource"),
         ({"resource": None}, "/resource"),
