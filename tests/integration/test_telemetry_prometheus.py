@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -249,6 +251,44 @@ def test_times_that_lie_say_nothing_about_the_interval(times: str) -> None:
     with BackgroundServer(app) as liar:
         source = PrometheusSource(liar.url)
         assert source.discover_interval() == prometheus.ASSUMED_INTERVAL
+        source.close()
+
+
+@contextmanager
+def closing_instead_of_answering(*answers: int) -> Iterator[str]:
+    """A server that answers so many questions of each connection, and closes it at the next one."""
+    content = b'{"status":"success","data":{"resultType":"vector","result":[]}}'
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(content)
+
+    def serve(listener: socket.socket) -> None:
+        for count in answers:
+            connection, _ = listener.accept()
+            with connection:
+                for _ in range(count):
+                    connection.recv(1 << 16)
+                    connection.sendall(head + content)
+                connection.recv(1 << 16)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join(10)
+
+
+def test_a_kept_connection_that_the_server_closes_meanwhile_is_no_failure() -> None:
+    with closing_instead_of_answering(1, 1) as url:
+        source = PrometheusSource(url, interval=5.0)
+        assert source.newest_sample_at() is None
+        assert source.newest_sample_at() is None  # on the connection that is closed now, then on a fresh one
+        source.close()
+
+
+def test_a_server_that_never_answers_is_asked_twice_and_no_more() -> None:
+    with closing_instead_of_answering(0, 0) as url:
+        source = PrometheusSource(url, interval=5.0)
+        with pytest.raises(Unavailable):
+            source.newest_sample_at()
         source.close()
 
 

@@ -11,6 +11,7 @@ import math
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass
 
 import httpx2
@@ -29,6 +30,8 @@ PARALLEL = 4
 MIN_WINDOW = 20
 ASSUMED_INTERVAL = 5.0
 LOOK_BACK = 600.0  # seconds of scrapes that the interval is read from
+KEPT_SECONDS = 3.0  # less than any server keeps a connection that nobody uses (ours: 5)
+CLOSED = (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError)
 COUNTED = "kube_deployment_spec_replicas"
 
 
@@ -65,7 +68,7 @@ class PrometheusSource:
             headers=headers,
             follow_redirects=False,
             trust_env=False,
-            limits=httpx2.Limits(max_connections=PARALLEL),
+            limits=httpx2.Limits(max_connections=PARALLEL, keepalive_expiry=KEPT_SECONDS),
         )
         self._pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="prometheus")
 
@@ -159,7 +162,7 @@ class PrometheusSource:
     def _answer(self, question: Question, given_up: threading.Event) -> list[tuple[Labels, Floats]]:
         body = bytearray()
         try:
-            with self._http.stream("POST", self._url + question.path, data=dict(question.parameters)) as response:
+            with closing(self._send(question)) as response:
                 for chunk in response.iter_bytes():
                     body += chunk
                     if len(body) > MAX_BYTES:
@@ -172,6 +175,14 @@ class PrometheusSource:
             message = f"{self._url} does not answer ({type(error).__name__})"
             raise Unavailable("prometheus_unreachable", message) from None
         return read_answer(status, bytes(body))
+
+    def _send(self, question: Question) -> httpx2.Response:
+        """The answer's head; asked once more where a kept connection was closed meanwhile, for a query changes nothing."""
+        request = self._http.build_request("POST", self._url + question.path, data=dict(question.parameters))
+        try:
+            return self._http.send(request, stream=True)
+        except CLOSED:
+            return self._http.send(request, stream=True)
 
 
 def grid(start: float, end: float, step: float) -> Floats:
