@@ -27,29 +27,23 @@ SHUT = document("shut", "DENY")
 
 @pytest.fixture
 def mounted(tmp_path: Path) -> Path:
-    """As Kubernetes mounts a ConfigMap: names that lead through one link to a folder that is replaced as a whole."""
-    folder = tmp_path / "policies"
-    folder.mkdir()
-    publish(folder, "one", [*ACCESS, SHUT])
-    return folder
+    """A link to a folder, replaced as a whole by another one."""
+    link = tmp_path / "policies"
+    publish(link, "one", [*ACCESS, SHUT])
+    return link
 
 
-def publish(folder: Path, name: str, wanted: list[dict[str, Any]], **others: str) -> None:
-    version = folder / f"..{name}"
+def publish(link: Path, name: str, wanted: list[dict[str, Any]], **others: str) -> None:
+    version = link.parent / f"version-{name}"
     version.mkdir()
     for one in wanted:
         text = yaml.safe_dump(one) if one["id"] == "shut" else json.dumps(one)
         (version / f"{one['id']}.yaml").write_text(text)
     for file, text in others.items():
         (version / f"{file}.yaml").write_text(text)
-    link = folder / "..data"
-    link.unlink(missing_ok=True)
-    link.symlink_to(version.name)
-    for entry in folder.iterdir():
-        if not entry.name.startswith("."):
-            entry.unlink()
-    for written in version.iterdir():
-        (folder / written.name).symlink_to(Path("..data") / written.name)
+    fresh = link.parent / f"link-{name}"
+    fresh.symlink_to(version.name)
+    fresh.replace(link)
 
 
 @pytest.fixture
@@ -166,7 +160,7 @@ def test_an_empty_or_missing_directory_takes_nothing_out_of_force(api: Api, tmp_
         with api.database.begin() as conn:
             before = policies.stamp(conn)
         directory = PolicyDirectory(path, api.database, api.clock)
-        directory.look()
+        directory.take()
         assert directory.status.problem is not None
         with api.database.begin() as conn:
             assert policies.stamp(conn) == before
@@ -178,3 +172,31 @@ def test_a_folder_that_leads_back_to_itself_ends(tmp_path: Path) -> None:
     (tmp_path / "shut.json").write_text(json.dumps(SHUT))
     with pytest.raises(Invalid, match="two files have the policy shut"):
         read(tmp_path)
+
+
+def test_a_mounted_config_map_is_read_once_through_its_links(tmp_path: Path) -> None:
+    (tmp_path / "..2026").mkdir()
+    (tmp_path / "..2026" / "shut.json").write_text(json.dumps(SHUT))
+    (tmp_path / "..2026" / "README.md").write_text("not a policy")
+    (tmp_path / "..data").symlink_to("..2026")
+    for name in ("shut.json", "README.md"):
+        (tmp_path / name).symlink_to(Path("..data") / name)
+    assert [policy.id for policy in read(tmp_path).policies] == ["shut"]
+
+
+def test_a_directory_is_taken_only_when_two_looks_saw_the_same(api: Api, tmp_path: Path) -> None:
+    folder = tmp_path / "edited"
+    folder.mkdir()
+    for one in ACCESS:
+        (folder / f"{one['id']}.json").write_text(json.dumps(one))
+    directory = PolicyDirectory(folder, api.database, api.clock)
+    directory.look()
+    assert directory.status.applied_at is None
+    (folder / "shut.json").write_text(json.dumps(SHUT))
+    directory.look()
+    assert directory.status.applied_at is None
+    directory.look()
+    assert directory.status.applied_at == START
+    api.clock.advance(60)
+    directory.look()
+    assert directory.status.applied_at == START

@@ -83,7 +83,7 @@ def create_app(deps: Deps) -> FastAPI:
         anyio.to_thread.current_default_thread_limiter().total_tokens = CONNECTIONS
         await run_in_threadpool(_first_start, deps)
         if directory is not None:
-            await run_in_threadpool(directory.look)
+            await run_in_threadpool(directory.take)
             directory.start()
         with recorder:
             await live.start()

@@ -1,8 +1,8 @@
 """A directory as the source of all policies (`AEGIS_POLICY_DIR`): applied at start and whenever its content changes.
 
-A thread of the API process looks at it every two seconds, as a mounted ConfigMap changes under its readers. The whole
-directory comes into force as one, everything else goes out of force, and while it cannot be read, or a test in it
-fails, what was in force stays so and the reason is shown.
+A thread of the API process looks at it every two seconds, and takes it when two looks saw the same: a mounted ConfigMap
+changes under its readers, one name after the other. The whole directory comes into force as one, everything else goes
+out of force, and while it cannot be read, or a test in it fails, what was in force stays so and the reason is shown.
 
 Files are .json, .yaml or .yml, each one policy, or tests beside them; what begins with a dot is passed over.
 """
@@ -10,7 +10,6 @@ Files are .json, .yaml or .yml, each one policy, or tests beside them; what begi
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -54,12 +53,13 @@ class Status:
 
 
 class PolicyDirectory:
-    """`look` once, then `start`; `status` and `drift` may be asked from anywhere."""
+    """`take` once, then `start`; `status` and `drift` may be asked from anywhere."""
 
     def __init__(self, path: Path, database: Database, clock: Clock) -> None:
         self.path = path
         self._database = database
         self._clock = clock
+        self._taken: Signature | None = None
         self._seen: Signature | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="policy-directory", daemon=True)
@@ -73,26 +73,36 @@ class PolicyDirectory:
         self._stopping.set()
 
     def look(self) -> None:
-        """Apply the directory if it is another than the last time; what is wrong with it becomes its status."""
-        signature: Signature | None = None
+        """Take the directory if it is another than the last time, and has been so since the last look."""
         try:
-            signature = tuple(_signature(self.path))
-            if signature == self._seen:
-                return
+            signature = _signature(self.path)
+        except Invalid as error:
+            self._complain(str(error))
+            return
+        settled, self._seen = signature == self._seen, signature
+        if settled and signature != self._taken:
+            self.take()
+
+    def take(self) -> None:
+        """Apply the directory as it is; what is wrong with it becomes its status."""
+        try:
+            before = _signature(self.path)
             content = read(self.path)
+            if _signature(self.path) != before:
+                return  # it is changing: the next look sees what becomes of it
+            self._taken = before
             self._refuse_failing(content)
             with self._database.begin() as conn:
                 now = self._clock.now()
                 documents = [policy.document() for policy in content.policies]
                 comment = f"from the directory {self.path.name}"
                 changes = policy_apply.apply_set(conn, documents, by=SYSTEM, comment=comment, now=now, prune=True)
-        except Unavailable as error:  # tried again at the next look
+        except Unavailable as error:
+            self._taken = None  # tried again at the next look
             self._complain(error.message)
         except AegisError as error:
-            self._seen = signature
             self._complain(str(error))
         else:
-            self._seen = signature
             self.status = Status(applied_at=now)
             log.info("policies:applied_directory", policies=len(documents), changes=len(changes))
 
@@ -183,14 +193,13 @@ def _files(path: Path) -> list[Path]:
     return sorted(found)
 
 
-def _signature(path: Path) -> Iterator[tuple[str, int, int, int]]:
-    """What changes whenever a file's content does."""
+def _signature(path: Path) -> Signature:
+    """What changes whenever a file's content does; raises `Invalid`."""
     try:
-        for file in _files(path):
-            known = file.stat()
-            yield str(file), known.st_ino, known.st_size, known.st_mtime_ns
+        known = [(str(file), file.stat()) for file in _files(path)]
     except OSError as error:
         raise _unreadable(error) from None
+    return tuple((name, one.st_ino, one.st_size, one.st_mtime_ns) for name, one in known)
 
 
 def _unreadable(error: OSError) -> Invalid:
