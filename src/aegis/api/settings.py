@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Self
 
 from pydantic import Field, field_validator
 
@@ -29,11 +31,16 @@ class ApiSettings(Settings):
     sandbox: bool = False
     policy_dir: Path | None = Field(default=None, description="where all policies come from, and only from there")
     cache_key_file: Path | None = Field(default=None, description="the key that signs answers shared in Redis")
-    redis_url: str = Field(
-        default_factory=lambda: os.environ.get("REDIS_URL", ""), description="REDIS_URL does as well"
-    )
+    redis_url: str = Field(default="", description="where API processes share answers; REDIS_URL says it too")
     host: str = "127.0.0.1"
     port: int = Field(default=3000, ge=0, le=65535)
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Self:
+        """As everywhere; and `REDIS_URL`, as other programs call it."""
+        source = os.environ if environ is None else environ
+        named = {"redis_url": source["REDIS_URL"]} if "REDIS_URL" in source else {}
+        return super().read(environ, **(named | overrides))
 
     @field_validator("public_url")
     @classmethod

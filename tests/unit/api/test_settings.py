@@ -26,6 +26,14 @@ def test_the_database_comes_from_its_file_where_one_is_named(tmp_path: Path) -> 
         settings().database()
 
 
+def test_redis_and_the_directory_of_policies_are_read_by_their_names(tmp_path: Path) -> None:
+    environ = {"REDIS_URL": "redis://cache", "AEGIS_POLICY_DIR": str(tmp_path), "AEGIS_CACHE_KEY_FILE": "key"}
+    read = ApiSettings.read(environ, audit_public_key_file=Path("audit.vkey"))
+    assert (read.redis_url, read.policy_dir, read.cache_key_file) == ("redis://cache", tmp_path, Path("key"))
+    assert settings().redis_url == ""
+    assert settings().policy_dir is None
+
+
 @pytest.mark.parametrize(
     "url",
     [
