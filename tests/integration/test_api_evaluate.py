@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import threading
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 from tests.integration.support_api import PASSWORD, START, Api, api, problem, shared_api
 from tests.integration.support_policies import document, put_newer
+from tests.integration.support_redis import RedisServer
 
 from aegis.storage import policies, policy_apply, policy_audit
+from aegis.storage.decision_cache import SharedAnswers
 from aegis.storage.policy_audit import Filters, Logged
 
 __all__ = ["api", "shared_api"]
@@ -383,3 +386,23 @@ def test_evaluations_go_on_with_one_of_two_sets_while_many_policies_are_swapped(
         assert len({one["bundle"] for one in items}) == 1
         assert {one["effect"] for one in items} == {sets[items[0]["bundle"]]}
     assert [items[0]["bundle"] for items in during[:20]] == [first[0]["bundle"]] * 20
+
+
+def test_answers_are_shared_through_redis_and_none_is_missed_while_it_is_away(api: Api, tmp_path: Path) -> None:
+    key_file = tmp_path / "cache-key"
+    key_file.write_bytes(b"k" * 32)
+    key_file.chmod(0o600)
+    operator, desk = api.as_("operator"), api.app.state.desk
+    with RedisServer(tmp_path) as redis:
+        desk.cache.shared = SharedAnswers.from_settings(redis.url, key_file, api.clock)
+        first = operator.post(SINGLE, json=ASKED).json()
+        desk.cache.own.clear()
+        spelt_otherwise = json.dumps(ASKED, indent=1)  # not remembered by its bytes
+        second = operator.post(SINGLE, content=spelt_otherwise).json()
+        assert (first.pop("cached"), second.pop("cached")) == (False, True)
+        assert first | {"id": 0} == second | {"id": 0}
+    desk.cache.own.clear()
+    away = operator.post(SINGLE, content=json.dumps(ASKED, indent=2)).json()
+    assert (away["cached"], away["effect"]) == (False, "allow")
+    assert [row.cached for row in recorded(api, principal="vera@example.org")] == [False, True, False]
+    desk.cache.shared.close()
