@@ -370,6 +370,14 @@ def test_the_record_is_listed_searched_exported_and_verified(
     assert EMAIL in shown.out
     found = aegis("audit", "list", "--search", "a reason to find", "--json").json()["items"]
     assert [entry["entry"]["kind"] for entry in found] == ["safety:stopped"]
+    number = str(aegis("audit", "list", "--search", "a reason to find", "--json").json()["items"][0]["position"])
+    one = aegis("audit", "show", number)
+    assert "safety:stopped" in one.out
+    assert '"reason": "a reason to find"' in one.out
+    assert "root " in one.out
+    assert aegis("audit", "show", number, "--json").json()["entry"]["kind"] == "safety:stopped"
+    assert aegis("audit", "show", "99999").code == 5
+    assert aegis("audit", "show", "--", "-1").code == 2
     assert aegis("audit", "key").out == signer.verifier.vkey + "\n"
     log = tmp_path / "export.ndjson"
     assert aegis("audit", "export", "-o", str(log)).code == 0

@@ -9,15 +9,15 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 import aegis_verify
+from aegis.cli import tables
 from aegis.cli.client import Api
+from aegis.cli.tables import console
 from aegis.cli.terminal import print_json, visible
 from aegis.kit.errors import Invalid
 
@@ -39,18 +39,35 @@ def list_entries(
     if as_json:
         print_json(page)
         return
-    table = Table("#", "at", "what", "who", "about", box=None)
-    for item in visible(page["items"]):
-        entry = item["entry"]
-        cells = (
-            str(item["position"]),
-            entry["at"][:19].replace("T", " "),
-            entry["kind"],
-            entry["actor"],
-            entry["subject"],
-        )
-        table.add_row(*map(Text, cells))
-    Console(highlight=False).print(table)
+    _listed(console(), visible(page["items"]))
+
+
+@app.command()
+def show(
+    position: Annotated[int, typer.Argument(min=0, help="The number of the entry, as in the list and in incidents.")],
+    as_json: Json = False,
+) -> None:
+    """One entry with all it holds, and the tree in which it is proven to be."""
+    with Api() as api:
+        found = api.get(f"/audit/{position}")
+    if as_json:
+        print_json(found)
+        return
+    _listed(console(), visible([found]))
+    print_json(found["entry"]["data"])
+    proof = found["inclusion"]
+    console().print(f"leaf {found['leaf']}\nroot {proof['root']} of {proof['size']} entries", markup=False)
+
+
+def _listed(out: Console, items: list[dict[str, Any]]) -> None:
+    """`items` made visible; why something was done or refused is in most of them."""
+    rows = []
+    for item in items:
+        entry, data = item["entry"], item["entry"]["data"]
+        at = entry["at"][:19].replace("T", " ")
+        why = str(data.get("reason") or data.get("sentence") or data.get("code") or "")
+        rows.append((str(item["position"]), at, entry["kind"], entry["actor"], entry["subject"], why))
+    tables.show(out, ("#", "at (UTC)", "what", "who", "about", "why"), rows, text=("why",))
 
 
 @app.command()

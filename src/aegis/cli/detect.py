@@ -14,11 +14,12 @@ import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
+from aegis.cli import tables
 from aegis.cli.plot import Panel, Plot, check_plot_path, draw
 from aegis.cli.table import Source, read_table
+from aegis.cli.tables import console
 from aegis.cli.terminal import print_json, visible
 from aegis.detection.detector import MIN_ROWS, EntityModel, Monitor, fit
 from aegis.detection.frame import Floats
@@ -201,20 +202,21 @@ def _document(file: Path, source: Source, judged: Judged, start: int) -> dict[st
 
 
 def _print(document: dict[str, Any], plot: Path | None) -> None:
-    out = Console(highlight=False)
+    out = console()
     for note in document["notes"]:
         out.print(Text(note, style="dim"))
     if document["anomalies"]:
-        table = Table("from (UTC)", "to", "severity", "confidence", "evidence")
-        for row in document["anomalies"]:
-            table.add_row(
+        rows = [
+            (
                 _short(row["since"]),
                 _short(row["until"]),
                 Text(row["severity"], style=SEVERITY_STYLE[row["severity"]]),
                 f"{row['confidence']:.2f}",
-                Text("\n".join(_told(item) for item in row["evidence"])),
+                "\n".join(_told(item) for item in row["evidence"]),
             )
-        out.print(table)
+            for row in document["anomalies"]
+        ]
+        tables.show(out, ("from (UTC)", "to", "severity", "confidence", "evidence"), rows, text=("evidence",))
     out.print(Text(document["sentence"]))
     if plot is not None:
         out.print(Text(visible(f"Plot: {plot}")))

@@ -13,11 +13,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Column, Table
 from rich.text import Text
 
-from aegis.cli import remediation
+from aegis.cli import remediation, tables
 from aegis.cli.client import Api, forget_token, save_token, segment
+from aegis.cli.tables import console
 from aegis.cli.terminal import print_json, visible
 from aegis.kit.clock import SystemClock
 from aegis.kit.errors import Conflict, NotFound, Unauthenticated, Unavailable
@@ -27,7 +27,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the API's JSON instead
 Reason = Annotated[str, typer.Option("--reason", "-r", help="Why; kept in the audit log.")]
 SEVERITY_STYLE = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan"}
 STATE_STYLE = {"resolved": "green", "mitigating": "yellow", "escalated": "bold red", "open": "red"}
-PIPED_WIDTH = 240
+PROCESS_STYLE = {"ok": "green", "degraded": "yellow", "down": "red"}
 FIRST_ADMIN = "Make the first admin: aegis login --first-admin FILE, with the file that aegis up named when it started."
 
 
@@ -44,12 +44,6 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel="The loop")(stop)
     app.command(rich_help_panel="The loop")(resume)
     app.command(rich_help_panel="The loop")(mode)
-
-
-def _out(*, stderr: bool = False) -> Console:
-    """Piped into a file or another program there is no width to keep to: nothing is cut off or folded."""
-    terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    return Console(highlight=False, stderr=stderr, width=None if terminal else PIPED_WIDTH)
 
 
 def _clock(text: str | None) -> str:
@@ -92,7 +86,7 @@ def login(
             api.post("/auth/bootstrap", {"token": token, "email": who, "password": password})
         answer = api.post("/auth/tokens", {"email": who, "password": password, "name": "aegis-cli"})
         path = save_token(answer["token"], api.url)
-        _out().print(f"Logged in at {api.url} as {who}; the token is in {path}.", markup=False)
+        console().print(f"Logged in at {api.url} as {who}; the token is in {path}.", markup=False)
 
 
 def logout() -> None:
@@ -106,7 +100,7 @@ def logout() -> None:
     except Unauthenticated:
         said = "Nobody was logged in here."
     forget_token()
-    _out().print(said, markup=False)
+    console().print(said, markup=False)
 
 
 def status(as_json: Json = False) -> None:
@@ -116,7 +110,7 @@ def status(as_json: Json = False) -> None:
     if as_json:
         print_json(state)
         return
-    out, state = _out(), visible(state)
+    out, state = console(), visible(state)
     if state["stopped"]:
         out.print(Text(f"STOPPED by {state['changed_by']}: {state['reason']}", style="bold red"))
     out.print(Text(f"mode {state['mode']}  epoch {state['epoch']}  Aegis {state['version']}"))
@@ -130,12 +124,11 @@ def status(as_json: Json = False) -> None:
         "refused_24h": "refused",
     }
     out.print("  ".join(f"{labels[name]} {counts[name]}" for name in labels if name in counts))
-    table = Table("process", "status", "seen", "detail")
-    for process in state["processes"]:
-        style = "green" if process["status"] == "ok" else "yellow" if process["status"] == "degraded" else "red"
-        seen = _clock(process["seen_at"])
-        table.add_row(process["name"], Text(process["status"], style=style), seen, _plain(process["detail"]))
-    out.print(table)
+    rows = [
+        (one["name"], Text(one["status"], style=PROCESS_STYLE[one["status"]]), _clock(one["seen_at"]), one["detail"])
+        for one in state["processes"]
+    ]
+    tables.show(out, ("process", "status", "seen", "detail"), rows, text=("detail",))
 
 
 def incidents(
@@ -150,20 +143,18 @@ def incidents(
     with Api() as api:
         if incident_id is None:
             page = api.get("/incidents", state=state, namespace=namespace, limit=limit, cursor=cursor)
-            print_json(page) if as_json else _incident_table(visible(page), state)
+            print_json(page) if as_json else _incident_table(console(), visible(page), state)
             return
         found = api.get(f"/incidents/{segment(incident_id)}")
-    print_json(found) if as_json else _one_incident(visible(found))
+    print_json(found) if as_json else _one_incident(console(), visible(found))
 
 
-def _incident_table(page: dict[str, Any], state: str) -> None:
-    out = _out()
+def _incident_table(out: Console, page: dict[str, Any], state: str) -> None:
     if not page["items"]:
         out.print(f"No {'' if state == 'all' else state + ' '}incidents.")
         return
-    table = Table(Column("id", no_wrap=True), "opened", "workload", "class", "severity", "state", "remediation")
-    for item in page["items"]:
-        table.add_row(
+    rows = [
+        (
             item["id"],
             _clock(item["opened_at"]),
             item["entity"].removeprefix("deployment/"),
@@ -172,23 +163,24 @@ def _incident_table(page: dict[str, Any], state: str) -> None:
             Text(item["state"], style=STATE_STYLE.get(item["state"], "")),
             item["remediation_state"] or "–",
         )
-    out.print(table)
+        for item in page["items"]
+    ]
+    tables.show(out, ("id", "opened", "workload", "class", "severity", "state", "remediation"), rows)
     if page["next_cursor"]:
         out.print(f"More: aegis incidents --state {state} --cursor {page['next_cursor']}", markup=False)
 
 
-def _one_incident(found: dict[str, Any]) -> None:
-    out = _out()
+def _one_incident(out: Console, found: dict[str, Any]) -> None:
     out.print(Text(f"{found['id']}  {found['entity']}  {found['state']}", style="bold"))
     out.print(_plain(found["sentence"]))
-    timeline = Table("at", "stage", "what", "audit")
+    rows = []
     for event in found["timeline"]:
         what = Text(event["title"])
         if event["detail"]:
             what.append(f"\n{event['detail']}", style="dim")
         position = event["audit_position"]
-        timeline.add_row(_clock(event["at"]), event["stage"], what, "–" if position is None else str(position))
-    out.print(timeline)
+        rows.append((_clock(event["at"]), event["stage"], what, "–" if position is None else str(position)))
+    tables.show(out, ("at", "stage", "what", "audit"), rows, text=("what",))
     for item in found["remediations"]:
         _one_remediation(out, item)
 
@@ -205,7 +197,7 @@ def approvals(as_json: Json = False) -> None:
     if as_json:
         print_json(found)
         return
-    out = _out()
+    out = console()
     if not found["items"]:
         out.print("Nothing waits for approval.")
     for item in visible(found["items"]):
@@ -224,11 +216,11 @@ def approve(
         body = {"plan_digest": _digest(item)}
         if remediation.waits(item):
             if not (as_json and yes):  # beside JSON, what is for a person goes where programs do not read
-                _one_remediation(_out(stderr=as_json), visible(item))
+                _one_remediation(console(stderr=as_json), visible(item))
             if not yes:
                 typer.confirm("Approve this plan?", abort=True, err=as_json)
         answer = api.post(f"/remediations/{segment(remediation_id)}/approve", body)  # whatever its state: it says why
-    print_json(answer) if as_json else _out().print("Approved.")
+    print_json(answer) if as_json else console().print("Approved.")
 
 
 def reject(remediation_id: Annotated[str, typer.Argument()], reason: Reason, as_json: Json = False) -> None:
@@ -238,7 +230,7 @@ def reject(remediation_id: Annotated[str, typer.Argument()], reason: Reason, as_
         item = api.get(f"/remediations/{segment(remediation_id)}")
         body = {"plan_digest": _digest(item), "reason": reason}
         answer = api.post(f"/remediations/{segment(remediation_id)}/reject", body)
-    print_json(answer) if as_json else _out().print("Rejected.")
+    print_json(answer) if as_json else console().print("Rejected.")
 
 
 def _refuse_incident(given: str) -> None:
@@ -264,7 +256,7 @@ def why(
     if as_json:
         print_json(answer)
         return
-    out, answer = _out(), visible(answer)
+    out, answer = console(), visible(answer)
     out.print(Text(answer["sentence"], style="bold"))
     for link in answer["chain"]:
         out.print(_plain(f"  {_date(link['at'])}  {link['stage']:<10} {link['sentence']}"))
@@ -282,8 +274,8 @@ def _safety(path: str, body: dict[str, Any], *, put: bool, as_json: bool) -> Non
     switch = "STOPPED: nothing acts until `aegis resume`" if state["stopped"] else "running"
     if not state["changed"]:
         since = f"{state['changed_by']} at {_date(state['changed_at'])}: {state['reason']}"
-        _out().print(f"It was so already, and nothing changed. The last change was by {since}.", markup=False)
-    _out().print(f"{switch}; mode {state['mode']}, epoch {state['epoch']}.", markup=False)
+        console().print(f"It was so already, and nothing changed. The last change was by {since}.", markup=False)
+    console().print(f"{switch}; mode {state['mode']}, epoch {state['epoch']}.", markup=False)
 
 
 def stop(reason: Reason, as_json: Json = False) -> None:

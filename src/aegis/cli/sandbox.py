@@ -11,9 +11,10 @@ from typing import Annotated, Any
 import httpx2
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from aegis.cli.terminal import print_json
+from aegis.cli import tables
+from aegis.cli.tables import console
+from aegis.cli.terminal import print_json, visible
 from aegis.kit.errors import Conflict, Invalid, NotFound, Unavailable
 
 app = typer.Typer(help="A simulated cluster with faults, behind the real protocols.", no_args_is_help=True)
@@ -49,10 +50,6 @@ def _ask(method: str, url: str, path: str, body: dict[str, Any] | None = None) -
     raise kind(document.get("code", ""), detail, field=document.get("field"), hint=document.get("hint"))
 
 
-def _console() -> Console:
-    return Console(highlight=False)
-
-
 @app.command()
 def run(
     data_dir: Annotated[Path, typer.Option(help="Where state, certificate and kubeconfigs live.")] = OWN_DATA,
@@ -74,7 +71,7 @@ def state(url: Url = DEFAULT, as_json: Json = False) -> None:
     if as_json:
         print_json(found)
         return
-    out = _console()
+    out = console()
     out.print(f"now {found['now']}  newest sample {found['newest_sample']}", markup=False)
     out.print(", ".join(found["workloads"]), markup=False)
     _faults(out, found["faults"])
@@ -114,7 +111,7 @@ def start(
     if as_json:
         print_json(made)
         return
-    out = _console()
+    out = console()
     out.print(f"{made['id']}: {made['kind']} on {made['workload']}: {made['describes']}.", markup=False)
     out.print(f"What heals it: {made['cure']}.", markup=False)
 
@@ -123,14 +120,14 @@ def start(
 def stop(fault_id: Annotated[str, typer.Argument()], url: Url = DEFAULT, as_json: Json = False) -> None:
     """Stop a fault; what it changed in the cluster is taken back."""
     made = _ask("DELETE", url, f"/sandbox/faults/{fault_id}")
-    print_json(made) if as_json else _console().print(f"{made['id']} stopped.", markup=False)
+    print_json(made) if as_json else console().print(f"{made['id']} stopped.", markup=False)
 
 
 @fault.command("list")
 def list_running(url: Url = DEFAULT, as_json: Json = False) -> None:
     """Faults that run now."""
     found = _ask("GET", url, "/sandbox/faults")["running"]
-    print_json(found) if as_json else _faults(_console(), found)
+    print_json(found) if as_json else _faults(console(), found)
 
 
 @fault.command("kinds")
@@ -140,17 +137,14 @@ def kinds(url: Url = DEFAULT, as_json: Json = False) -> None:
     if as_json:
         print_json(found)
         return
-    table = Table("kind", "default target", "what happens", "what heals it")
-    for one in found:
-        table.add_row(one["kind"], one["default_target"], one["describes"], one["cure"])
-    _console().print(table)
+    rows = [(one["kind"], one["default_target"], one["describes"], one["cure"]) for one in visible(found)]
+    names = ("kind", "default target", "what happens", "what heals it")
+    tables.show(console(), names, rows, text=names[2:])
 
 
 def _faults(out: Console, found: list[dict[str, Any]]) -> None:
     if not found:
         out.print("No fault is running.")
         return
-    table = Table("id", "kind", "workload", "since", "what heals it")
-    for one in found:
-        table.add_row(one["id"], one["kind"], one["workload"], one["started_at"], one["cure"])
-    out.print(table)
+    rows = [(one["id"], one["kind"], one["workload"], one["started_at"], one["cure"]) for one in visible(found)]
+    tables.show(out, ("id", "kind", "workload", "since", "what heals it"), rows, text=("what heals it",))

@@ -177,7 +177,7 @@ class PrometheusSource:
         return read_answer(status, bytes(body))
 
     def _send(self, question: Question) -> httpx2.Response:
-        """The answer's head; asked once more where a kept connection was closed meanwhile, for a query changes nothing."""
+        """The head of the answer; asked once more where a kept connection was closed: a query changes nothing."""
         request = self._http.build_request("POST", self._url + question.path, data=dict(question.parameters))
         try:
             return self._http.send(request, stream=True)
