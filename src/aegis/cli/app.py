@@ -7,6 +7,8 @@ is a bug and shows its traceback.
 from __future__ import annotations
 
 import importlib
+import inspect
+import re
 import sys
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -28,6 +30,8 @@ EXIT_CODES = {
     "rate_limited": 7,
     "unavailable": 7,
 }
+HELP = ["-h", "--help"]
+WRAPPED = re.compile(r"(?<!\n)\n(?!\n|\s|\d+\. |- )")  # a line end within a paragraph, not before an item of a list
 EPILOG = (
     "Exit codes: 0 done · 1 failed, or the answer is no · 2 wrong usage · 3 bad input or setting · "
     "4 not logged in or not allowed · 5 not found · 6 conflict or expired · 7 something needed did not answer."
@@ -78,8 +82,20 @@ def load(lazy: Lazy) -> Any:
     if hasattr(module, "register"):
         holder = typer.Typer()
         module.register(holder)
-        return typer.main.get_group(holder).commands[lazy.name]
-    return typer.main.get_group(module.app)
+        return readable(typer.main.get_group(holder).commands[lazy.name])
+    return readable(typer.main.get_group(module.app))
+
+
+def readable(command: Any) -> Any:
+    """The command, its help without what typer adds: types of flags, which take no value, and our own line ends."""
+    shown = typer.Context(command, help_option_names=HELP)
+    for option in [*command.params, command.get_help_option(shown)]:
+        if getattr(option, "is_flag", False):
+            option.metavar = ""
+    command.help = WRAPPED.sub(" ", inspect.cleandoc(command.help or ""))
+    for one in getattr(command, "commands", {}).values():
+        readable(one)
+    return command
 
 
 class LazyGroup(TyperGroup):
@@ -90,6 +106,7 @@ class LazyGroup(TyperGroup):
         self._lazy = {lazy.name: lazy for lazy in COMMANDS}
         for lazy in COMMANDS:
             self.add_command(TyperCommand(lazy.name, help=lazy.help, rich_help_panel=lazy.panel))
+        readable(self)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
@@ -103,7 +120,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     epilog=EPILOG,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": HELP},
 )
 
 

@@ -247,7 +247,10 @@ def _digest(item: dict[str, Any]) -> str:
 
 
 def why(
-    subject: Annotated[str, typer.Argument(help="An incident's id, pod/NAMESPACE/NAME or deployment/NAMESPACE/NAME.")],
+    subject: Annotated[
+        str,
+        typer.Argument(help="An incident's or remediation's id, pod/NAMESPACE/NAME or deployment/NAMESPACE/NAME."),
+    ],
     as_json: Json = False,
 ) -> None:
     """Why Aegis did, or did not, act: one sentence, then the chain behind it."""

@@ -36,6 +36,25 @@ def test_every_listed_command_exists(lazy: cli.Lazy) -> None:
     assert cli.load(lazy) is not None
 
 
+@pytest.mark.parametrize("command", [[], ["up"], ["incidents"], ["sandbox"], ["sandbox", "fault", "start"], ["policy"]])
+def test_help_shows_no_flag_as_if_it_took_a_value(command: list[str]) -> None:
+    done = _aegis(*command, "--help")
+    assert done.returncode == 0, done.stderr
+    assert "-h" in done.stdout
+    assert "bool" not in done.stdout
+
+
+def test_help_breaks_lines_where_the_terminal_does_and_keeps_lists() -> None:
+    said = " ".join(_aegis("up", "--help").stdout.split())
+    assert "With --prometheus, --kubeconfig and --namespaces: the same loop" in said
+    lines = [line.strip() for line in _aegis("up", "--help").stdout.splitlines()]
+    assert "With --prometheus," not in lines
+    assert any(
+        line.startswith("2. A wrong fix") for line in map(str.strip, _aegis("demo", "--help").stdout.split("\n"))
+    )
+    assert "remediation's id" in " ".join(_aegis("why", "--help").stdout.split())
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
