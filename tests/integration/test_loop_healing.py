@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.integration.support_loop import Story, a_plan, models, story
 
+from aegis.api.incidents import causes
 from aegis.controller.loop import Timing
 from aegis.storage import audit, remediations
 from aegis.storage.embedded import EmbeddedPostgres
@@ -66,6 +67,16 @@ def test_its_victims_are_left_alone_and_get_well_with_it(burst: Story) -> None:
     assert victims >= {"search", "frontend"}
     assert {one.state for one in burst.incidents()} == {"resolved"}
     assert {effect.name for effect in burst.effects()} == {"catalog"}
+
+
+def test_its_victims_name_it_and_all_stay_as_grave_as_they_were(burst: Story) -> None:
+    with burst.connect() as conn:
+        named = causes(conn, burst.incidents())
+    suspects = {victim: [one.entity for one in found] for victim, found in named.items()}
+    for name in ("search", "frontend"):
+        assert suspects[burst.incident(name).id] == ["deployment/shop/catalog"]
+        assert burst.incident(name).severity in ("high", "critical")
+    assert burst.incident("catalog").id not in suspects
 
 
 def test_the_timeline_shows_every_stage_in_order(burst: Story) -> None:
