@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from aegis.api.analyses import Analyses
 from aegis.api.hashing import Hashing
 from aegis.api.peer import Networks
 from aegis.identity.passwords import Passwords
@@ -38,6 +39,7 @@ class Deps:
     static: Path = STATIC
     passwords: Passwords = field(default_factory=Passwords)
     hashing: Hashing = field(default_factory=Hashing)
+    analyses: Analyses = field(default_factory=Analyses)
     policies: PolicySet = field(default_factory=PolicySet)
     answers: SharedAnswers | None = None
     policy_directory: Path | None = None

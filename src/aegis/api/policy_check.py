@@ -79,13 +79,14 @@ def add_routes(app: FastAPI, deps: Deps) -> None:
     @app.post(f"{V1}/policies/validate", dependencies=[needs("policies:read")])
     def check(body: Drafts) -> CheckAnswer:
         """Every complaint, finding and test result of these drafts."""
-        drafts, complaints = _read(body.documents)
-        with deps.database.begin() as conn:
-            others = in_force_besides(conn, drafts) if body.beside else []
-            known = known_here(conn)
-        names = {one.id for one in drafts}
-        findings = [one for one in analysis.check([*others, *drafts], known) if one.policy in names]
-        results = suite.run(drafts, suite.inside(drafts))
+        with deps.analyses.room():
+            drafts, complaints = _read(body.documents)
+            with deps.database.begin() as conn:
+                others = in_force_besides(conn, drafts) if body.beside else []
+                known = known_here(conn)
+            names = {one.id for one in drafts}
+            findings = [one for one in analysis.check([*others, *drafts], known) if one.policy in names]
+            results = suite.run(drafts, suite.inside(drafts))
         return CheckAnswer(
             valid=not complaints and all(result.passed for result in results),
             complaints=complaints,

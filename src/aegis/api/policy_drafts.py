@@ -104,33 +104,37 @@ def add_routes(app: FastAPI, deps: Deps) -> None:
         """What the drafts would have said to the last decisions, and what they say to made-up requests."""
         now = deps.clock.now()
         asked = [_request(one, now, f"/requests/{place}") for place, one in enumerate(body.requests)]
-        with deps.database.begin() as conn:
-            drafts = drafted(conn, body.documents, whole=body.whole)
-            before = compile_stored(in_force(conn))
-            newest = policy_audit.newest_id(conn)
-            first = policy_audit.nth_newest_id(conn, body.last) if body.last else newest + 1
-        after = compile_stored(drafts)
-        past = records(deps.database, Filters(), last=first - 1, up_to=newest)
-        report = backtest(drafts, past, processes=1).document()
-        turned = [Turned(before=_said(before, one), after=_said(after, one)) for one in asked]
+        with deps.analyses.room():
+            with deps.database.begin() as conn:
+                drafts = drafted(conn, body.documents, whole=body.whole)
+                before = compile_stored(in_force(conn))
+                newest = policy_audit.newest_id(conn)
+                first = policy_audit.nth_newest_id(conn, body.last) if body.last else newest + 1
+            after = compile_stored(drafts)
+            past = records(deps.database, Filters(), last=first - 1, up_to=newest)
+            report = backtest(drafts, past, processes=1).document()
+            turned = [Turned(before=_said(before, one), after=_said(after, one)) for one in asked]
         return SimulationAnswer(report=report, requests=turned)
 
     @app.post(f"{V1}/policies/diff", dependencies=[needs("policies:read")])
     def compare(body: Comparison) -> DiffAnswer:
         """Which requests come out otherwise, what opens first; made-up requests, so an empty list is no proof."""
-        with deps.database.begin() as conn:
-            after = drafted(conn, body.documents, whole=body.whole)
-            before = in_force(conn) if body.against is None else _documents(body.against, "/against")
-        found = diff(compile_stored(before), compile_stored(after), now=deps.clock.now())
+        with deps.analyses.room():
+            with deps.database.begin() as conn:
+                after = drafted(conn, body.documents, whole=body.whole)
+                before = in_force(conn) if body.against is None else _documents(body.against, "/against")
+            found = diff(compile_stored(before), compile_stored(after), now=deps.clock.now())
         return DiffAnswer(**found.document())
 
     @app.post(f"{V1}/policies/why-not", dependencies=[needs("policies:evaluate")])
     def wonder(body: Wondering) -> WhyNotAnswer:
         """The smallest changes of facts, or of one policy, after which the answer would be the other one."""
         request = _request(body, deps.clock.now(), "")
-        with deps.database.begin() as conn:
-            documents = drafted(conn, body.documents or [], whole=body.whole)
-        return WhyNotAnswer(**why_not(compile_stored(documents), request, most=body.most).document())
+        with deps.analyses.room():
+            with deps.database.begin() as conn:
+                documents = drafted(conn, body.documents or [], whole=body.whole)
+            found = why_not(compile_stored(documents), request, most=body.most)
+        return WhyNotAnswer(**found.document())
 
     @app.get(f"{V1}/policies/audit/{{number}}/why-not", dependencies=[needs("policies:audit")])
     def wonder_about(number: Annotated[int, Path(ge=1, le=2**53)]) -> WhyNotAnswer:
@@ -140,7 +144,8 @@ def add_routes(app: FastAPI, deps: Deps) -> None:
             documents = in_force(conn)
         if found is None:
             raise NotFound("policy_record_not_found", "there is no recorded decision of this number.")
-        return WhyNotAnswer(**why_not(compile_stored(documents), read(found.facts)).document())
+        with deps.analyses.room():
+            return WhyNotAnswer(**why_not(compile_stored(documents), read(found.facts)).document())
 
 
 def in_force(conn: Connection) -> list[Document]:
