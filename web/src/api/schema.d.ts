@@ -703,8 +703,6 @@ export interface paths {
          * @description Every document at once, or with `dry_run` only what that would change.
          *
          *     Each change needs the permission at its policy's own path too.
-         *
-         *     Each change needs the permission at its policy's own path too.
          */
         put: operations["apply_api_v1_policies_set_put"];
         post?: never;
