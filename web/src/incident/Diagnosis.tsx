@@ -46,13 +46,13 @@ function Because({ incident }: { incident: Incident }) {
       Passed on by a dependency, probably{' '}
       {causes.map((one, place) => (
         <span key={one.incident}>
-          {place > 0 && ', '}
+          {place > 0 && (place === causes.length - 1 ? ' or ' : ', ')}
           <Link to="/incidents/$id" params={{ id: one.incident }}>
             {entityName(one.entity)}
           </Link>
         </span>
       ))}
-      : it was unusual by itself when this began.
+      {causes.length === 1 ? ', which was' : ', each'} unusual by itself when this began.
     </p>
   )
 }

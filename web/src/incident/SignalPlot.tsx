@@ -126,7 +126,8 @@ function options({ element, signal, marks, zone, last, onCursor }: Wanted): uPlo
     width: element.clientWidth || 600,
     height: height(last),
     legend: { show: false },
-    padding: [8, 4, last ? 0 : 4, 0],
+    // To the right there is room for half a badge, and for half of the last time.
+    padding: [8, 18, last ? 0 : 4, 0],
     cursor: { sync: { key: 'incident' }, y: false, points: { show: false }, drag: { x: false, y: false } },
     scales: { x: { time: true }, y: { range: (_plot, low, high) => extent(low, high, signal.unit) } },
     axes: [
@@ -218,8 +219,7 @@ function placeBadges(plot: uPlot, marks: Mark[]): void {
     row = x - before < 17 ? row + 1 : 0
     before = x
     element.hidden = !within(x, plot.over.clientWidth)
-    // At the edge a badge stands beside its line rather than half outside.
-    element.style.left = `${Math.min(x - 8, plot.over.clientWidth - 17)}px`
+    element.style.left = `${x - 8}px`
     element.style.top = `${row * 17}px`
   })
 }

@@ -75,10 +75,15 @@ export function IncidentTable() {
 export function Fix({ incident, none }: { incident: IncidentSummary; none?: string }) {
   if (incident.remediation_state) return <RemediationTag state={incident.remediation_state} />
   if (incident.because_of) {
-    const names = incident.because_of.map((one) => one.entity.split('/').at(-1)).join(', ')
-    return <span title="Healing the one it calls heals it.">Because of {names || 'a dependency'}</span>
+    return <span title="Healing the one it calls heals it.">Because of {culprit(incident.because_of)}</span>
   }
   return none ? <span className={css.unknown}>{none}</span> : null
+}
+
+function culprit(causes: { entity: string }[]): string {
+  const names = causes.map((one) => one.entity.split('/').at(-1) ?? one.entity)
+  if (names.length === 0) return 'a dependency'
+  return names.length > 2 ? `one of ${names.length} others` : names.join(' or ')
 }
 
 /** A simulated cluster has nothing to heal until somebody breaks something. */

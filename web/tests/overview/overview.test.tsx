@@ -36,6 +36,16 @@ describe('the overview', () => {
     expect(screen.getByText('Because of catalog')).toBeTruthy()
   })
 
+  it('claims to know whose fault it is only where few can be', () => {
+    const others = ['catalog', 'mail', 'cart'].map((name) => ({ incident: name, entity: `deployment/shop/${name}` }))
+    const { again } = show(<Fix incident={incident({ because_of: others.slice(0, 2) })} />, user())
+    expect(screen.getByText('Because of catalog or mail')).toBeTruthy()
+    again(<Fix incident={incident({ because_of: others })} />)
+    expect(screen.getByText('Because of one of 3 others')).toBeTruthy()
+    again(<Fix incident={incident({ because_of: [] })} />)
+    expect(screen.getByText('Because of a dependency')).toBeTruthy()
+  })
+
   it('shows how far a fix came before anything else', () => {
     show(<Fix incident={incident({ because_of: [], remediation_state: 'awaiting_approval' })} />, user())
     expect(screen.getByText('Needs approval')).toBeTruthy()
