@@ -11,7 +11,7 @@ from tests.e2e.support_browser import Site, Visit, axe, tab_to
 from tests.integration.support_api import PLAN
 
 from aegis.remediation.states import State
-from aegis.storage import approvals
+from aegis.storage import approvals, safety
 from aegis.storage.approvals import Approval
 from aegis.storage.remediations import Remediation
 from aegis.storage.schema import remediations as table
@@ -90,6 +90,22 @@ def test_nobody_approves_what_they_asked_for_themselves(site: Site, visit: Visit
     expect(button).to_be_disabled()
     button.focus()
     expect(page.get_by_role("tooltip")).to_contain_text("somebody else must approve it")
+    assert said_about(site, item) == []
+
+
+def test_nothing_is_approved_while_aegis_is_stopped_and_the_page_says_so(site: Site, visit: Visit) -> None:
+    incident = site.api.incident()
+    item = site.api.waiting(incident)
+    page = visit(f"/incidents/{incident.id}", "approver")
+    expect(page.get_by_role("button", name=APPROVE)).to_be_enabled()
+    with site.api.database.begin() as conn:
+        safety.stop(conn, by="ada@example.org", reason="a drill", now=site.api.clock.now())
+    expect(page.get_by_role("button", name=APPROVE)).to_be_disabled()
+    expect(page.get_by_label("Approval").get_by_text("Aegis is stopped").first).to_be_visible()
+    expect(page.get_by_role("button", name=REJECT)).to_be_enabled()
+    with site.api.database.begin() as conn:
+        safety.resume(conn, by="ada@example.org", reason="over", now=site.api.clock.now())
+    expect(page.get_by_role("button", name=APPROVE)).to_be_enabled()
     assert said_about(site, item) == []
 
 

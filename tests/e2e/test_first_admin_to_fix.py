@@ -51,11 +51,12 @@ def test_the_first_admin_logs_in_reads_the_plan_approves_it_and_sees_it_go_on(si
 def test_a_wrong_token_makes_nobody_admin_and_says_so(visit: Visit) -> None:
     visit.expected_errors = ("status of 403",)
     page = visit("/first-admin")
+    expect(page.get_by_label("One-time token")).to_be_focused()
     page.get_by_label("One-time token").fill("not the token")
     page.get_by_label("E-mail").fill("eve@example.org")
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_role("button", name="Create the account").click()
-    expect(page.get_by_role("alert")).to_contain_text("this is not the first admin's token")
+    expect(page.get_by_role("alert")).to_contain_text("This is not the first admin's token")
     expect(page).to_have_url(re.compile("/first-admin$"))
 
 
@@ -72,11 +73,13 @@ def test_a_login_leads_back_to_the_page_that_was_asked_for(site: Site, visit: Vi
 def test_a_wrong_password_is_told_without_saying_which_part_was_wrong(site: Site, visit: Visit) -> None:
     visit.expected_errors = ("status of 401",)
     email = site.user("viewer", password=PASSWORD)
-    page = visit("/login")
+    page = visit("/")
+    expect(page).to_have_url(re.compile("/login$"))  # the first page is where everybody goes anyway
+    expect(page.get_by_label("E-mail")).to_be_focused()
     page.get_by_label("E-mail").fill(email)
     page.get_by_label("Password", exact=True).fill("another password")
     page.get_by_role("button", name="Log in").click()
-    expect(page.get_by_role("alert")).to_contain_text("address or password is wrong")
+    expect(page.get_by_role("alert")).to_contain_text("Address or password is wrong")
 
 
 def test_after_logging_out_the_page_shows_nothing_of_before(site: Site, visit: Visit) -> None:

@@ -8,7 +8,9 @@ import pytest
 from playwright.sync_api import Page, expect
 from tests.e2e.support_browser import Scheme, Site, Visit, axe
 
+from aegis.incidents.dependencies import HEAL_ELSEWHERE
 from aegis.remediation.states import State
+from aegis.storage import incidents
 from aegis.storage.remediations import Remediation
 
 pytestmark = [pytest.mark.integration, pytest.mark.e2e]
@@ -125,6 +127,8 @@ def test_nothing_is_wider_than_a_small_phone(site: Site, visit: Visit) -> None:
         page.goto(path)
         expect(page.locator("main .panel").first).to_be_visible()
         settled(page)
+        if path == "/audit":
+            page.get_by_role("button", name=re.compile("^Details of entry")).first.click()
         wide = page.evaluate(
             """() => document.documentElement.scrollWidth === innerWidth ? [] : [...document.querySelectorAll('body *')]
                 .filter((one) => one.getBoundingClientRect().right > innerWidth + 1)
@@ -178,6 +182,21 @@ def test_the_timeline_leads_to_the_audit_entry_and_the_search_finds_it(site: Sit
     expect(page).to_have_url(re.compile("q=incident%3Aopened"))
     expect(page.get_by_role("row").nth(1)).to_contain_text("incident:opened")
     expect(page.get_by_text("remediation:proposed")).to_have_count(0)
+
+
+def test_a_victim_leads_to_the_incident_it_may_suffer_from(site: Site, visit: Visit) -> None:
+    culprit, victim = site.api.incident("catalog"), site.api.incident("search")
+    said = {"class": "error_burst", "probability": 0.78, "abstained": False, "reasons": [], "alternatives": []}
+    with site.api.database.begin() as conn:
+        for incident, recommendation in ((culprit, "Restart catalog."), (victim, HEAL_ELSEWHERE)):
+            now = site.api.clock.now()
+            incidents.diagnosed(conn, incident.id, said, sentence=incident.sentence, now=now)
+            incidents.recommended(conn, incident.id, recommendation, now=now)
+    page = visit("/", "viewer")
+    expect(page.get_by_role("row", name=re.compile("search in shop"))).to_contain_text("Because of catalog")
+    page.get_by_role("link", name=re.compile("search in shop")).click()
+    page.get_by_role("link", name="shop / catalog").click()
+    expect(page).to_have_url(re.compile(culprit.id))
 
 
 def test_a_new_incident_appears_while_one_looks(site: Site, visit: Visit) -> None:

@@ -152,7 +152,7 @@ class Api:
             "approval_expires_at": self.clock.now() + timedelta(minutes=30),
             "decision": {"effect": "allow", "code": "allow", "sentence": "heal-scale allows it", "policies": []},
         }
-        return self.move(item, State.AWAITING_APPROVAL, reason="1 approval(s) needed", changes=changes)
+        return self.move(item, State.AWAITING_APPROVAL, reason="1 approval needed", changes=changes)
 
     def move(
         self, item: Remediation, to: State, *, reason: str = "so it went", changes: dict[str, Any] | None = None
