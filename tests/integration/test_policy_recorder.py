@@ -131,6 +131,24 @@ def test_a_full_queue_refuses_whoever_waits_in_an_event_loop_too(database: Datab
     assert {str(number) for number, one in enumerate(said) if isinstance(one, Committed)} <= recorded(database)
 
 
+def test_many_batches_leave_room_for_a_single_evaluation(database: Database) -> None:
+    recorder = Recorder(database, capacity=20, patience=0.05)
+    with ThreadPoolExecutor(3) as pool:
+        batches = [pool.submit(recorder.record_and_wait, [evaluation(f"b{number}")] * 9) for number in range(2)]
+        while recorder.waiting < 18:
+            threading.Event().wait(0.001)
+        with pytest.raises(Unavailable) as refused:
+            recorder.record_and_wait([evaluation("more")] * 2)
+        single = pool.submit(recorder.record_and_wait, [evaluation("single")])
+        while recorder.waiting < 19 and not single.done():
+            threading.Event().wait(0.001)
+        with recorder:
+            assert len(single.result().ids) == 1
+            assert all(one.result() for one in batches)
+    assert refused.value.code == "policy_audit_full"
+    assert recorded(database) == {"b0", "b1", "single"}
+
+
 def test_waiting_callers_go_on_as_soon_as_there_is_room(database: Database, database_url: str) -> None:
     with Recorder(database, capacity=2, batch=2, patience=60.0) as recorder, ThreadPoolExecutor(10) as pool:
         with nothing_can_be_written(database_url):

@@ -137,7 +137,9 @@ class Recorder:
         return pending.result()
 
     def _has_room(self, pending: _Pending) -> bool:
-        return not self._queue or self._waiting + len(pending.rows) <= self._capacity
+        """A tenth is kept for single evaluations: whoever calls a route comes in, however many batches are asked."""
+        kept = 0 if len(pending.rows) == 1 else self._capacity // 10
+        return not self._queue or self._waiting + len(pending.rows) <= self._capacity - kept
 
     def _put(self, pending: _Pending) -> None:
         if self._closing:
