@@ -106,4 +106,7 @@ def _parsed(document: Any, place: int, desk: Desk) -> Asked:
 
 
 def _all(given: list[Given]) -> bytes:
-    return b'{"items":[%b]}' % b",".join([one.body() for one in given])
+    """As `Given.body` writes each, without a call for each: a batch has a thousand."""
+    known, fresh = b'{"id":%d,"cached":true,%b', b'{"id":%d,"cached":false,%b'
+    items = [(known if cached else fresh) % (record, found.body[1:]) for found, cached, record in given]
+    return b'{"items":[%b]}' % b",".join(items)

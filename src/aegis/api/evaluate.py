@@ -152,8 +152,9 @@ class Desk:
         if len(found) == 1:
             self.metrics.decided(found[0][0].effect, 1, cached=found[0][1])
             return
-        for (effect, cached), number in Counter([(one.effect, cached) for one, cached in found]).items():
-            self.metrics.decided(effect, number, cached=cached)
+        for known in (True, False):
+            for effect, number in Counter([one.effect for one, cached in found if cached is known]).items():
+                self.metrics.decided(effect, number, cached=known)
 
     async def turn_away(self, admission: Admission, request_id: str) -> None:
         """Record that somebody was let in whose questions cannot be read."""

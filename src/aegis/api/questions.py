@@ -66,7 +66,9 @@ class Asked:
     def kept(self, stamp: str, now: datetime) -> Answer | None:
         """The last answer, where it still holds."""
         found = self.answer
-        return found if found is not None and self.stamp == stamp and found.holds(now) else None
+        if found is None or self.stamp != stamp or now < found.made_at:
+            return None
+        return found if found.valid_until is None or now < found.valid_until else None
 
     def at(self, now: datetime) -> Request:
         asked = self.request
