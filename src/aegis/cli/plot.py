@@ -86,11 +86,13 @@ def _page(plot: Plot) -> str:
     panels = "".join(_svg(plot, panel) for panel in plot.panels)
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="color-scheme" content="light dark">'
+        '<meta name="viewport" content="width=device-width">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         f"<title>{html.escape(plot.title)}</title><style>"
         "body{font:14px system-ui,sans-serif;max-width:1000px;margin:2em auto;padding:0 1em;color:#222}"
         "svg{width:100%;height:auto}h2{font-size:1em;margin:1.2em 0 .2em}text{font-size:11px;fill:#555}"
+        "@media(prefers-color-scheme:dark){body{background:#0e1318;color:#e2e8ee}text{fill:#9aa8b6}}"
         "</style></head><body>"
         f"<h1>{html.escape(plot.title)}</h1><p>Line: seen. Blue band: expected. Red: anomaly. "
         f"{_clock(plot.times[0])} to {_clock(plot.times[-1])} UTC.</p>{panels}</body></html>\n"
@@ -121,7 +123,7 @@ def _svg(plot: Plot, panel: Panel) -> str:
         f'<h2>{html.escape(panel.name)}</h2><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="{html.escape(panel.name)} with its expected band">{spans}'
         f'<polygon points="{" ".join(upper + lower)}" fill="#6baed6" fill-opacity=".45"/>'
-        f'<polyline points="{line}" fill="none" stroke="#222" stroke-width="1"/>'
+        f'<polyline points="{line}" fill="none" stroke="currentColor" stroke-width="1"/>'
         f'<text x="0" y="11">{top:.4g}</text><text x="0" y="{HEIGHT - BOTTOM}">{bottom:.4g}</text>'
         f'<text x="{LEFT}" y="{HEIGHT - 4}">{_clock(plot.times[0])}</text>'
         f'<text x="{WIDTH}" y="{HEIGHT - 4}" text-anchor="end">{_clock(plot.times[-1])}</text></svg>'
