@@ -1,26 +1,24 @@
-"""What a transaction says when it fails: whether PostgreSQL is away, or is there and gave up."""
+"""The pool: closing it leaves no connection behind, not even one that somebody is still using."""
 
 from __future__ import annotations
 
+import psycopg
 import pytest
-from tests.integration.support_postgres import database, database_url
+from sqlalchemy import text
+from tests.integration.support_postgres import fresh_database
 
-from aegis.kit.errors import Unavailable
 from aegis.storage.database import Database
+from aegis.storage.embedded import EmbeddedPostgres
 
-__all__ = ["database", "database_url"]
 pytestmark = pytest.mark.integration
 
 
-def test_a_statement_that_takes_too_long_is_not_a_database_that_is_away(database: Database) -> None:
-    with pytest.raises(Unavailable) as failed, database.begin() as conn:
-        conn.exec_driver_sql("SET LOCAL statement_timeout = 20; SELECT pg_sleep(5)")
-    assert failed.value.code == "database_slow"
-    with database.begin() as conn:
-        assert conn.exec_driver_sql("SELECT 1").scalar_one() == 1
-
-
-def test_a_session_that_was_ended_is_a_database_that_is_away(database: Database) -> None:
-    with pytest.raises(Unavailable) as failed, database.begin() as conn:
-        conn.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
-    assert failed.value.code == "database_unavailable"
+def test_a_connection_in_use_when_the_pool_is_closed_ends_with_its_transaction(postgres: EmbeddedPostgres) -> None:
+    with fresh_database(postgres) as url:
+        database = Database(url)
+        with database.begin() as conn:
+            held = conn.connection.driver_connection
+            assert isinstance(held, psycopg.Connection)
+            database.close()
+            assert conn.execute(text("SELECT 1")).scalar_one() == 1
+        assert held.closed

@@ -1,5 +1,6 @@
 """The loop, started by `aegis up`, closes through a real Prometheus that scrapes the sandbox: no simulated telemetry.
 
+The cluster is as good as a real one to Aegis, so the policies that let it act are brought by the test, as a team would.
 The Prometheus is given an hour of the sandbox's past first, so that the engine has something to learn from; from then
 on it scrapes, and everything that Aegis sees comes out of it. Real time passes: verification takes a minute and a half.
 """
@@ -21,6 +22,7 @@ from tests.integration.support_up import first_admin, up
 
 from aegis.kit.clock import SystemClock
 from aegis.kit.serving import BackgroundServer, Tls
+from aegis.policy import starter
 from aegis.sandbox import server
 from aegis.sandbox.kube import certificate
 from aegis.sandbox.kube import server as kube
@@ -112,6 +114,8 @@ def test_a_fault_seen_by_a_real_prometheus_is_healed_and_verified(directory: Pat
             real = ("--prometheus", prometheus.url, "--kubeconfig", str(kubeconfig), "--namespaces", "shop")
             try:
                 with up(directory / "data", *real) as running, first_admin(running) as api:
+                    allowed = {"documents": starter.for_sandbox(), "comment": "the team's own", "prune": False}
+                    api.put("/policies/set", json=allowed).raise_for_status()
                     api.put("/safety/mode", json={"mode": "auto", "reason": "test"}).raise_for_status()
                     eventually(prometheus, lambda: learnt(api), "nothing was learnt", within=90)
                     sandbox.start_fault("error_burst")

@@ -37,6 +37,7 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 4, application: str = "aegis") -> None:
         self._url = sqlalchemy_url(url)
+        self._closed = False
         self.engine: Engine = create_engine(
             self._url,
             pool_size=pool_size,
@@ -52,6 +53,11 @@ class Database:
                 cursor.execute(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}")
                 cursor.execute("SET idle_in_transaction_session_timeout = 15000")
             connection.commit()
+
+        @event.listens_for(self.engine, "checkin")
+        def _no_longer_kept(connection: psycopg.Connection[Any] | None, _record: object) -> None:
+            if self._closed and connection is not None:
+                connection.close()  # a thread still had it when the pool was closed
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -79,6 +85,8 @@ class Database:
         return connection
 
     def close(self) -> None:
+        """Every connection ends, at the latest with the transaction that it is in."""
+        self._closed = True
         self.engine.dispose()
 
 
