@@ -147,7 +147,7 @@ def _note(anomalies: list[Anomaly], reading: Reading, time: float, names: tuple[
     if not anomalies or anomalies[-1].since != since:
         anomalies.append(Anomaly(since, time, Severity.LOW, 0.0, 1.0, []))
     current = anomalies[-1]
-    current.until = time
+    current.until = reading.until if reading.until is not None else time
     worse = ORDER.index(reading.severity) > ORDER.index(current.severity)
     if worse or not current.evidence:
         current.evidence = _evidence(reading, names, values)

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from aegis.detection.episode import Episode
-from aegis.detection.frame import Floats, Frame
+from aegis.detection.frame import Bools, Floats, Frame
 from aegis.detection.level import LevelFilter
 from aegis.detection.model import EntityModel
 from aegis.detection.reading import Reading, severity_of
@@ -25,7 +25,8 @@ LEFT_CONSTANT = 8.0  # deviations at which a signal that never moved counts as h
 BAND = 3.3
 ADOPT_SECONDS = 6 * 3600.0
 LONG_GAP = 10  # intervals without any sample after which the forecast starts afresh
-QUIET = 0.5  # of the alarm's level: gaps below it are as usual
+QUIET = 0.5  # of the way from where a signal was to the alarm's level: gaps below it are as usual
+WORTH = 0.25  # of the worst departure in an episode: a smaller one is noise beside it
 CERTAIN = 1e-2  # of the alarm's p-value: no second sample is needed
 
 
@@ -88,6 +89,8 @@ class Trained:
         self.smooth = np.full(3, model.calm)
         self.episode = Episode(model.settings.settle)
         self.culprits = np.zeros(c, dtype=np.bool_)
+        self.shown = np.zeros(c, dtype=np.bool_)  # left its band in this episode, and by no small part of the worst
+        self.worst = 0.0
         self.keep = max(24, round(KEEP_SECONDS / (model.tails.block * model.interval)))
         tails = model.tails
         self.maxima = [Maxima.of(values, self.keep) for values in (tails.smooth, tails.peak, tails.level)]
@@ -109,7 +112,8 @@ class Trained:
         sizes = model.sizes(signed)
         since = self.episode.since
         held = since is not None and time - since < ADOPT_SECONDS
-        gaps = model.gap_sizes(self.levels.step(flat, self._holding() if held else None))
+        gap = self.levels.step(flat, self._holding() if held else None)
+        gaps = model.gap_sizes(gap)
         self._remember(departure, sizes, observed)
         ready = self.seen > model.forecast.lags and observed > 0
         statistics = self._statistics(signed, sizes, gaps) if ready else np.full(3, np.nan)
@@ -117,9 +121,12 @@ class Trained:
         left = ready and bool((sizes[model.scaler.constant] >= LEFT_CONSTANT).any())
         if left:
             p_value = min(p_value, self.alarm * CERTAIN)
-        abnormal = self._episode(time, p_value, statistics, here, np.maximum(sizes, gaps), ready)
+        quiet = ready and bool(self._gone(gap).max() < QUIET * self.limits[2] and statistics[1] < self.limits[1])
+        usual = base + self.levels.drift
+        beyond = self._beyond(flat - usual)
+        abnormal = self._episode(time, p_value, quiet, here, np.maximum(sizes, gaps), beyond)
         self._roll(time, statistics, abnormal)
-        around = base if abnormal else base + forecast
+        around = usual if abnormal else base + forecast
         return self._reading(p_value, abnormal, around + rhythm, sizes, gaps, observed)
 
     def _holding(self) -> Floats:
@@ -127,9 +134,22 @@ class Trained:
 
         Were all signals held, a mere evening would prolong the episode.
         """
-        gaps = self.model.gap_sizes(self.levels.fast - self.levels.slow)
-        held = (gaps >= QUIET * self.limits[2]) | ~self.model.scored
+        gone = self._gone(self.levels.fast - self.levels.slow)
+        held = (gone >= QUIET * self.limits[2]) | ~self.model.scored
         return np.where(held, self.model.gap_noise, np.inf)
+
+    def _gone(self, gap: Floats) -> Floats:
+        """Gap sizes less the part that the signal's drift explains.
+
+        A day's wave alone can keep a signal half way to the alarm: it has returned when it is back where it was.
+        """
+        drift = self.levels.drift / self.model.gap_noise * np.sign(np.where(np.isfinite(gap), gap, 0.0))
+        return self.model.gap_sizes(gap) - QUIET * np.clip(drift, 0.0, self.limits[2])
+
+    def _beyond(self, departure: Floats) -> Floats:
+        """How far each signal is off the middle of an episode's band, in its bad direction; outside where > BAND."""
+        width = np.maximum(self.model.noise, self.model.gap_noise)
+        return self.model.sizes(np.where(self.model.scored & np.isfinite(departure), departure / width, 0.0))
 
     def _forecast(self) -> Floats:
         if self.seen < self.model.forecast.lags:
@@ -162,24 +182,29 @@ class Trained:
         chances = [tail.p_value(float(part)) for tail, part in zip(self.maxima, statistics, strict=True)]
         return min(1.0, 3.0 * min(chances))
 
-    def _episode(
-        self, time: float, p_value: float, statistics: Floats, here: Floats, sizes: Floats, ready: bool
-    ) -> bool:
+    def _episode(self, time: float, p_value: float, quiet: bool, here: Bools, sizes: Floats, beyond: Floats) -> bool:
         unusual = p_value <= self.alarm
-        blind = bool((self.culprits & ~here.astype(np.bool_)).any())
-        quiet = ready and not blind and bool(statistics[2] < QUIET * self.limits[2] and statistics[1] < self.limits[1])
+        quiet = quiet and not (self.culprits & ~here).any()
         # The smoothed score outlives a fault by minutes: once peak and level are quiet it does not prolong the episode.
         running = self.episode.since is not None
+        worst = max(self.worst, float(beyond.max()))
+        shown = self.shown | ((beyond > BAND) & (beyond >= WORTH * worst))
+        # Averages and forecasts remember a fault for minutes, a band does not: it tells the last abnormal sample. Where
+        # many small departures made the episode no band was left, and the averages are all there is.
+        itself = bool((beyond[shown] > BAND).any()) if shown.any() else unusual and not quiet
         abnormal = self.episode.step(
             time,
             unusual=unusual and not (running and quiet),
             certain=p_value <= self.alarm * CERTAIN,
             healthy=quiet,
+            shown=itself,
         )
         if abnormal:
             self.culprits |= sizes >= LEFT_CONSTANT / 2
+            self.shown, self.worst = shown, worst
         elif running:
             self.culprits[:] = False
+            self.shown[:], self.worst = False, 0.0
             self.smooth[:] = self.model.calm
         return abnormal
 
@@ -222,6 +247,7 @@ class Trained:
             p_value=p_value,
             abnormal=abnormal,
             since=self.episode.since,
+            until=self.episode.until,
             severity=severity_of(departure),
             confidence=certainty * observed**0.5 * min(1.0, 0.4 + model.rows / 1200),
             expected=expected,

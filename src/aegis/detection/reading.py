@@ -27,6 +27,7 @@ class Reading:
     p_value     chance that a healthy block of samples holds something this unusual; 1.0 where nothing was seen
     abnormal    the sample belongs to an episode
     since       Unix seconds of the episode's first abnormal sample; None outside
+    until       Unix seconds of its last one so far: a healthy sample that still belongs to the episode is later
     confidence  0..1; at most .3 without training
     expected, low, high   per signal, in its own unit; NaN where nothing is known yet
     shares      per signal, its part of the departure; sums to 1, or all 0
@@ -37,6 +38,7 @@ class Reading:
     p_value: float
     abnormal: bool
     since: float | None
+    until: float | None
     severity: Severity
     confidence: float
     expected: Floats

@@ -47,6 +47,7 @@ class Untrained:
             p_value=float(np.exp(-worst / 2)) if ready else 1.0,
             abnormal=abnormal,
             since=self.episode.since,
+            until=self.episode.until,
             severity=Severity.LOW,
             confidence=CONFIDENCE * min(1.0, worst / CAP) * observed,
             expected=middle,

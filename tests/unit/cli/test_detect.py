@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
+from typer.testing import CliRunner
 
+from aegis.cli.app import app
 from aegis.cli.plot import Panel, Plot, check_plot_path, draw
 from aegis.cli.table import read_table
 from aegis.kit.errors import AegisError, Invalid, NotFound
@@ -173,3 +176,21 @@ def test_a_plot_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path
         with pytest.raises(Invalid) as caught:
             check_plot_path(path)
         assert caught.value.code == code
+
+
+def test_a_spike_and_the_outage_after_it_are_two_anomalies_with_their_true_ends(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    minutes = np.arange(2000)
+    day = 1 + 0.2 * np.sin(2 * np.pi * minutes / 1440)
+    requests = 100 * day + random.normal(0, 3, 2000)
+    latency = 0.07 + 0.03 * day + random.normal(0, 0.004, 2000)
+    cpu = 0.4 * day + random.normal(0, 0.015, 2000)
+    latency[1600:1630] *= 6
+    cpu[1600:1630] *= 2
+    requests[1800:1803] = 0
+    rows = zip(minutes.tolist(), requests.tolist(), latency.tolist(), cpu.tolist(), strict=True)
+    body = [f"{(START + timedelta(minutes=minute)).isoformat()},{r},{lt},{c}" for minute, r, lt, c in rows]
+    path = write(tmp_path, ["time,requests,latency,cpu", *body])
+    result = CliRunner().invoke(app, ["detect", str(path), "--json"])
+    told = [(row["since"][:19], row["until"][:19]) for row in json.loads(result.stdout)["anomalies"]]
+    assert told == [("2026-01-02T02:40:00", "2026-01-02T03:09:00"), ("2026-01-02T06:00:00", "2026-01-02T06:02:00")]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.unit.detection.support_service import HOUR, INTERVAL, NAMES, changed, healthy
+from tests.unit.detection.support_service import HOUR, INTERVAL, NAMES, START, changed, healthy
 
 from aegis.detection.detector import EntityModel, Monitor, fit
 from aegis.detection.frame import Frame
@@ -225,3 +225,69 @@ def test_what_is_not_wrong_goes_on_with_its_day_during_an_episode(model: EntityM
     readings = watch(model, Frame(frame.times, evening, NAMES, INTERVAL))
     assert all(reading.abnormal for reading in readings[FAULT + 2 : FAULT + 2 * HOUR])
     assert not any(reading.abnormal for reading in readings[FAULT + 2 * HOUR + 60 :])
+
+
+def test_an_episode_tells_its_last_abnormal_sample_and_not_the_end_of_the_wait(
+    model: EntityModel, later: Frame
+) -> None:
+    spiked = later.values.copy()
+    spiked[FAULT : FAULT + 4, NAMES.index("latency_p95")] *= 4
+    spiked[FAULT : FAULT + 4, NAMES.index("cpu_limit_ratio")] *= 2
+    readings = watch(model, Frame(later.times, spiked, NAMES, INTERVAL))
+    told = [reading.until for reading in readings if reading.abnormal]
+    assert told[-1] == later.times[FAULT + 3]
+    assert len(told) >= 4 + model.settings.settle - 1
+    assert all(reading.until is None for reading in readings if not reading.abnormal)
+
+
+def test_a_signal_that_is_missing_and_showed_nothing_does_not_prolong_an_episode(
+    model: EntityModel, later: Frame
+) -> None:
+    partial = later.values.copy()
+    partial[FAULT : FAULT + 20, NAMES.index("latency_p95")] *= 4
+    partial[FAULT - 50 :, NAMES.index("memory_bytes")] = np.nan
+    readings = watch(model, Frame(later.times, partial, NAMES, INTERVAL))
+    assert readings[FAULT + 19].abnormal
+    assert not any(reading.abnormal for reading in readings[FAULT + 60 :])
+
+
+def test_a_wave_does_not_keep_a_spike_open_over_the_outage_that_follows() -> None:
+    spike, outage = slice(1600, 1630), slice(1800, 1803)
+    wave = waving(2000)
+    wave.values[spike, :2] *= (2, 6)
+    wave.values[outage, 2] = 0
+    readings = watch_second_half(wave)
+    spans = {reading.since: reading.until for reading in readings if reading.since is not None}
+    assert spans == {
+        wave.times[spike.start]: wave.times[spike.stop - 1],
+        wave.times[outage.start]: wave.times[outage.stop - 1],
+    }
+
+
+def test_the_band_follows_the_wave_after_a_spike() -> None:
+    wave = waving(2000)
+    wave.values[1600:1630, :2] *= (2, 6)
+    readings = watch_second_half(wave)[700:]
+    outside = [
+        (reading.low > seen) | (reading.high < seen) for reading, seen in zip(readings, wave.values[1700:], strict=True)
+    ]
+    assert np.mean(outside) < 0.02
+
+
+def waving(minutes: int) -> Frame:
+    """A service on a mild daily wave, one sample a minute: too short for its rhythm to be learnt."""
+    random = np.random.default_rng(0)
+    index = np.arange(minutes, dtype=np.float64)
+    day = 1 + 0.2 * np.sin(2 * np.pi * index / 1440)
+    cpu = 0.4 * day + random.normal(0, 0.015, minutes)
+    latency = 0.07 + 0.03 * day + random.normal(0, 0.004, minutes)
+    requests = 100 * day + random.normal(0, 3, minutes)
+    return Frame(START + 60 * index, np.stack([cpu, latency, requests], axis=1), ("cpu", "latency", "requests"), 60.0)
+
+
+def watch_second_half(frame: Frame) -> list[Reading]:
+    """What `aegis detect` does with a table."""
+    half = len(frame) // 2
+    monitor = Monitor(fit(frame.rows(0, half), Settings(context=())))
+    monitor.warm(frame.rows(half - 600, half))
+    return [monitor.step(float(t), v) for t, v in zip(frame.times[half:], frame.values[half:], strict=True)]

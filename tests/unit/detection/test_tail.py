@@ -61,6 +61,17 @@ def test_an_episode_ends_after_healthy_samples_in_a_row() -> None:
     assert outcomes == [True, True, True, True, True, False]
 
 
+def test_the_last_unusual_sample_is_told_while_the_end_is_awaited() -> None:
+    episode = Episode(settle=3)
+    for at in (1.0, 2.0):
+        assert episode.step(at, unusual=True, certain=True, healthy=False)
+    for at in (3.0, 4.0):
+        assert episode.step(at, unusual=False, certain=False, healthy=True)
+        assert episode.until == 2.0
+    assert not episode.step(5.0, unusual=False, certain=False, healthy=True)
+    assert episode.until is None
+
+
 @pytest.mark.parametrize(
     ("sizes", "severity"),
     [([], "low"), ([7.9], "low"), ([8.0], "medium"), ([30.0, 1.0], "high"), ([30.0, 9.0], "critical")],
