@@ -35,6 +35,7 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 GRACE_SECONDS = 10
 HEAD_BYTES, HEAD_SECONDS = 64 * 1024, 15.0
+IDLE_SECONDS = 15  # longer than our own clients keep a connection, or each would now and then ask on a closed one
 FRAMING = 9  # bytes of one that is sent as a chunk of its own
 _ids = Ids(SystemClock())
 
@@ -281,6 +282,7 @@ def _server(
         server_header=False,
         date_header=True,
         proxy_headers=False,
+        timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
         http=_Patience,
         ws_max_size=64 * 1024,
