@@ -18,8 +18,9 @@ from aegis.api.policy_document import Draft, read
 from aegis.api.route import Body
 from aegis.identity.permissions import PERMISSIONS, ROLES
 from aegis.kit.errors import AegisError
-from aegis.policy import analysis, suite
-from aegis.policy.analysis import Known
+from aegis.policy import suite
+from aegis.policy.analysis import check as analysis
+from aegis.policy.analysis.check import Known
 from aegis.policy.documents import Policy, validate
 from aegis.policy.schema import json_schema
 from aegis.storage import policies, users

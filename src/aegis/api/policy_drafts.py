@@ -18,13 +18,13 @@ from aegis.api.policy_document import Document, Draft, read_all
 from aegis.api.recorded import records
 from aegis.api.route import Body
 from aegis.kit.errors import Invalid, NotFound
+from aegis.policy.analysis.diff import diff
+from aegis.policy.analysis.why_not import MOST_PROPOSALS, why_not
 from aegis.policy.backtest import backtest
 from aegis.policy.compile import compile_stored
-from aegis.policy.diff import diff
 from aegis.policy.evaluate import Bundle
 from aegis.policy.replay import read
 from aegis.policy.request import Request, parse_request
-from aegis.policy.why_not import MOST_PROPOSALS, why_not
 from aegis.storage import policies, policy_audit
 from aegis.storage.database import Connection
 from aegis.storage.policy_audit import Filters

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from aegis.identity.permissions import PERMISSIONS, ROLES
-from aegis.policy import analysis, starter, suite
+from aegis.policy import starter, suite
+from aegis.policy.analysis import check as analysis
 from aegis.policy.api_access import asking, fulfilled
 from aegis.policy.compile import compile_bundle
 from aegis.policy.documents import validate

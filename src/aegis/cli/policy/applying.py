@@ -39,9 +39,9 @@ from aegis.cli.policy.testing import (
 from aegis.cli.policy.wording import changed_lines, lines
 from aegis.cli.terminal import print_json
 from aegis.kit.errors import Invalid
-from aegis.policy.diff import Diff
+from aegis.policy.analysis.diff import Diff
+from aegis.policy.analysis.findings import Finding
 from aegis.policy.documents import Policy
-from aegis.policy.findings import Finding
 from aegis.policy.suite import Result
 
 SIGNS = {"create": ("+", "green"), "update": ("~", "yellow"), "enable": ("+", "green"), "disable": ("-", "red")}

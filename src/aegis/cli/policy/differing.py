@@ -11,9 +11,9 @@ from datetime import datetime
 from rich.console import Console
 
 from aegis.cli.policy.output import asked, count, listed, say
+from aegis.policy.analysis.diff import Diff, diff
 from aegis.policy.compile import compile_bundle
 from aegis.policy.decision import Decision
-from aegis.policy.diff import Diff, diff
 from aegis.policy.documents import Policy
 from aegis.policy.flips import Kind
 

@@ -20,10 +20,11 @@ from aegis.cli.policy.output import Json, console, count, listed, say
 from aegis.cli.policy.sources import Sources, placed, read
 from aegis.cli.terminal import print_json
 from aegis.identity.permissions import PERMISSIONS, ROLES
-from aegis.policy import analysis, suite
-from aegis.policy.analysis import Known
+from aegis.policy import suite
+from aegis.policy.analysis import check as analysis
+from aegis.policy.analysis.check import Known
+from aegis.policy.analysis.findings import Finding, Severity
 from aegis.policy.documents import Policy
-from aegis.policy.findings import Finding, Severity
 from aegis.policy.suite import Result
 
 Paths = Annotated[list[Path], typer.Argument(metavar="PATH", help="Directories or files of policies, in JSON or YAML.")]

@@ -18,12 +18,12 @@ from aegis.cli.policy.requests import read_request
 from aegis.cli.policy.served import chosen
 from aegis.cli.policy.wording import changed_lines
 from aegis.cli.terminal import print_json
+from aegis.policy.analysis.why_not import Proposal
+from aegis.policy.analysis.why_not import why_not as propose
 from aegis.policy.compile import compile_bundle
 from aegis.policy.decision import Decision
 from aegis.policy.documents import validate
 from aegis.policy.evaluate import Bundle
-from aegis.policy.why_not import Proposal
-from aegis.policy.why_not import why_not as propose
 
 RequestFile = Annotated[
     Path, typer.Argument(metavar="REQUEST", help="A file with one request, in JSON or YAML; - for standard input.")

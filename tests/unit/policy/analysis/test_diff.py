@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from aegis.policy.analysis.diff import Diff, diff
 from aegis.policy.compile import compile_bundle
-from aegis.policy.diff import Diff, diff
 from aegis.policy.request import Request, from_facts
 
 NOW = datetime(2026, 3, 3, 11, 0, tzinfo=UTC)

@@ -12,7 +12,7 @@ from tests.unit.policy import reference, strategies
 from tests.unit.policy.reference import Ask, Document
 
 from aegis.policy import starter
-from aegis.policy.analysis import Known, check
+from aegis.policy.analysis.check import Known, check
 from aegis.policy.documents import validate
 
 WORKDAY = {"timezone": "Europe/Berlin", "days": ["mon", "tue"], "from": "08:00", "to": "18:00"}

@@ -13,11 +13,11 @@ from datetime import timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from aegis.policy.claims import Leaf, leaves
+from aegis.policy.analysis.claims import Leaf, leaves
+from aegis.policy.analysis.facts import value_at
+from aegis.policy.analysis.open_times import minutes_of
 from aegis.policy.comparing import MISSING, kind, same
 from aegis.policy.documents import DAYS, Attr, Change, Policy, Window
-from aegis.policy.facts import value_at
-from aegis.policy.open_times import minutes_of
 from aegis.policy.request import Request
 
 Document = dict[str, Any]

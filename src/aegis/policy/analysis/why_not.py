@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from aegis.policy.analysis.edit_search import EditSearch
+from aegis.policy.analysis.edits import Edit
+from aegis.policy.analysis.fact_moves import Move, Moves, Search, applied
+from aegis.policy.analysis.reach import names_target
 from aegis.policy.decision import Effect
 from aegis.policy.documents import Policy
-from aegis.policy.edit_search import EditSearch
-from aegis.policy.edits import Edit
 from aegis.policy.evaluate import Bundle
-from aegis.policy.fact_moves import Move, Moves, Search, applied
-from aegis.policy.reach import names_target
 from aegis.policy.request import Request
 
 MOST_PROPOSALS = 20

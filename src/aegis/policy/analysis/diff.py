@@ -13,12 +13,12 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
+from aegis.policy.analysis.samples import Neighbours, around, distinct
 from aegis.policy.decision import Decision
 from aegis.policy.documents import Policy
 from aegis.policy.evaluate import Bundle
 from aegis.policy.flips import KINDS, Kind, classify
 from aegis.policy.request import Request
-from aegis.policy.samples import Neighbours, around, distinct
 
 MOST_SAMPLES = 60_000
 LEAST_EACH = 200

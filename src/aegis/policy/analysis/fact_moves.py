@@ -17,14 +17,14 @@ from datetime import UTC
 from itertools import combinations, product
 from typing import Any, Literal
 
-from aegis.policy.boundaries import moments, values
-from aegis.policy.claims import Leaf, leaves
+from aegis.policy.analysis.boundaries import moments, values
+from aegis.policy.analysis.claims import Leaf, leaves
+from aegis.policy.analysis.domains import kind_of
+from aegis.policy.analysis.facts import settable, value_at, with_value
+from aegis.policy.analysis.satisfiable import truth_of
 from aegis.policy.comparing import MISSING, same
 from aegis.policy.documents import Attr, Change, Policy, Window
-from aegis.policy.domains import kind_of
-from aegis.policy.facts import settable, value_at, with_value
 from aegis.policy.request import Request
-from aegis.policy.satisfiable import truth_of
 
 MOST_FACTS = 3
 MOST_TRIES = 40_000

@@ -17,11 +17,11 @@ from tests.unit.policy import reference, strategies
 from tests.unit.policy.reference import Ask
 
 from aegis.policy import starter
+from aegis.policy.analysis.edits import Edit, without_leaf
+from aegis.policy.analysis.why_not import Proposal, WhyNot, why_not
 from aegis.policy.compile import compile_bundle
 from aegis.policy.documents import validate
-from aegis.policy.edits import Edit, without_leaf
 from aegis.policy.request import Request
-from aegis.policy.why_not import Proposal, WhyNot, why_not
 
 NOW = datetime(2026, 3, 3, 11, 0, tzinfo=UTC)  # a Tuesday, noon in Berlin
 ASK = Request(

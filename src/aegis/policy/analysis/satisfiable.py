@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from itertools import islice, product
 from typing import Any, assert_never
 
-from aegis.policy.claims import Claim, Truth, Way
+from aegis.policy.analysis.claims import Claim, Truth, Way
+from aegis.policy.analysis.domains import KINDS, Bound, Domain, Kind, Test, kind_of
+from aegis.policy.analysis.open_times import never_together
 from aegis.policy.documents import Attr, Change, Window
-from aegis.policy.domains import KINDS, Bound, Domain, Kind, Test, kind_of
-from aegis.policy.open_times import never_together
 
 MOST_WAYS = 512
 MOST_STEPS = 10_000  # claims looked at for one question

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from aegis.kit.errors import AegisError
+from aegis.policy.analysis.edits import KINDS, Document, Edit, bounds, disabled, least, one_name_more, without_leaf
+from aegis.policy.analysis.reach import PARTS, Part, lacking, names_role, names_target, similarity
 from aegis.policy.compile import compile_stored
 from aegis.policy.decision import Decision
 from aegis.policy.documents import Policy, validate
-from aegis.policy.edits import KINDS, Document, Edit, bounds, disabled, least, one_name_more, without_leaf
-from aegis.policy.reach import PARTS, Part, lacking, names_role, names_target, similarity
 from aegis.policy.request import Request
 
 T = TypeVar("T")

@@ -11,13 +11,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from aegis.policy import dead_conditions, overlaps
-from aegis.policy.claims import TRUE, ways
-from aegis.policy.coverage import Cell, cells
+from aegis.policy.analysis import dead_conditions, overlaps
+from aegis.policy.analysis.claims import TRUE, ways
+from aegis.policy.analysis.coverage import Cell, cells
+from aegis.policy.analysis.findings import Code, Finding, Severity, ordered
+from aegis.policy.analysis.satisfiable import both_possible
 from aegis.policy.documents import Notify, Policy, RequireApproval
-from aegis.policy.findings import Code, Finding, Severity, ordered
 from aegis.policy.patterns import overlap
-from aegis.policy.satisfiable import both_possible
 
 CROWDED = 200
 MOST_PAIRS = 100_000  # of patterns, when looking for ALLOWs that meet

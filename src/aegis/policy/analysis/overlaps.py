@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from aegis.policy.coverage import Cell, Cover, cells, surely_allowed, surely_denied, surely_denied_too
+from aegis.policy.analysis.coverage import Cell, Cover, cells, surely_allowed, surely_denied, surely_denied_too
+from aegis.policy.analysis.findings import Finding
 from aegis.policy.documents import Policy
-from aegis.policy.findings import Finding
 
 Implies = Callable[[Policy, Policy], bool]
 

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from aegis.policy.claims import Leaf
+from aegis.policy.analysis.claims import Leaf
+from aegis.policy.analysis.domains import Test, examples, kind_of, near
+from aegis.policy.analysis.facts import value_at
 from aegis.policy.comparing import MISSING, same
 from aegis.policy.documents import Attr, Change, Window
-from aegis.policy.domains import Test, examples, kind_of, near
-from aegis.policy.facts import value_at
 from aegis.policy.request import Request
 from aegis.policy.windows import Hours
 

@@ -10,10 +10,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import product
 
-from aegis.policy.claims import FALSE, NOT_FALSE, NOT_TRUE, TRUE, ways
+from aegis.policy.analysis.claims import FALSE, NOT_FALSE, NOT_TRUE, TRUE, ways
+from aegis.policy.analysis.satisfiable import both_possible
 from aegis.policy.documents import Policy
 from aegis.policy.patterns import covers
-from aegis.policy.satisfiable import both_possible
 
 MOST_CELLS = 1024  # of roles x actions x resources of one policy; a larger one is judged as a whole only
 MOST_CANDIDATES = 64  # per crowded bucket, those without conditions first: they cover the most

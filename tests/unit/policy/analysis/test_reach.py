@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from tests.unit.policy import reference, strategies
 from tests.unit.policy.reference import Ask, Document
 
+from aegis.policy.analysis.reach import lacking, names_role, names_target
 from aegis.policy.documents import validate
-from aegis.policy.reach import lacking, names_role, names_target
 from aegis.policy.request import Request
 
 

@@ -15,13 +15,13 @@ from itertools import chain, islice, product
 from random import Random
 from typing import Any
 
-from aegis.policy.boundaries import hours, moments, values
-from aegis.policy.claims import FALSE, TRUE, Leaf, leaves, ways
+from aegis.policy.analysis.boundaries import hours, moments, values
+from aegis.policy.analysis.claims import FALSE, TRUE, Leaf, leaves, ways
+from aegis.policy.analysis.facts import settable, value_at, with_value
+from aegis.policy.analysis.satisfiable import World, worlds
 from aegis.policy.documents import Change, Policy, Window
-from aegis.policy.facts import settable, value_at, with_value
 from aegis.policy.patterns import overlap
 from aegis.policy.request import Request
-from aegis.policy.satisfiable import World, worlds
 
 MOST_NEIGHBOURS = 24
 MOST_LOOKED_AT = 2_000

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from aegis.policy.claims import FALSE, NOT_TRUE, TRUE, Claim, Leaf, Way, children_at, leaf_of, leaves, ways
+from aegis.policy.analysis.claims import FALSE, NOT_TRUE, TRUE, Claim, Leaf, Way, children_at, leaf_of, leaves, ways
+from aegis.policy.analysis.findings import Code, Finding
+from aegis.policy.analysis.open_times import never_together
+from aegis.policy.analysis.satisfiable import kinds_of, possible, worlds
 from aegis.policy.documents import Attr, Change, Condition, Policy, Window
-from aegis.policy.findings import Code, Finding
-from aegis.policy.open_times import never_together
 from aegis.policy.phrases import phrase
-from aegis.policy.satisfiable import kinds_of, possible, worlds
 
 
 def findings(policy: Policy) -> Iterator[Finding]:

@@ -1,0 +1,1 @@
+"""What policies mean before and beside deciding: findings, differences, and the least that would change an answer."""
