@@ -87,8 +87,8 @@ $(VENV)/.bench: requirements/bench.txt $(VENV)/.dev
 .venv-%/.dev: requirements/dev.txt pyproject.toml
 	@echo "Installing for Python $* ..."
 	@test -x .venv-$*/bin/python || $$(scripts/find_python $*) -m venv .venv-$*
-	@.venv-$*/bin/pip install $(PIP_FLAGS) --no-compile --require-hashes --no-deps -r requirements/dev.txt
-	@.venv-$*/bin/pip install $(PIP_FLAGS) --no-compile --no-deps --no-build-isolation --editable .
+	@.venv-$*/bin/pip install $(PIP_FLAGS) --require-hashes --no-deps -r requirements/dev.txt
+	@.venv-$*/bin/pip install $(PIP_FLAGS) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 src/aegis/api/static/index.html: $(UI_SOURCES) | $(VENV)/.runtime
