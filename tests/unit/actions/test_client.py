@@ -35,15 +35,17 @@ async def an_outcome_of_another_kind(request: Request) -> Response:
     return JSONResponse(dict.fromkeys(fields) | {"state": "mostly_done"})
 
 
-async def an_endless_answer(request: Request) -> Response:
-    async def forever() -> AsyncIterator[bytes]:
-        while True:
-            yield b" " * 65536
+async def a_huge_answer(request: Request) -> Response:
+    """More than anybody should read; an end it has, because a server keeps what its client has not taken yet."""
 
-    return StreamingResponse(forever())
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(32):
+            yield b" " * (1 << 20)
+
+    return StreamingResponse(pieces())
 
 
-@pytest.fixture(params=[a_page, an_empty_object, an_outcome_of_another_kind, an_endless_answer])
+@pytest.fixture(params=[a_page, an_empty_object, an_outcome_of_another_kind, a_huge_answer])
 def stranger(request: pytest.FixtureRequest) -> Iterator[ExecutorClient]:
     """A client of something that answers 200 to everything and is no executor."""
     app = Starlette(routes=[Route("/{path:path}", request.param, methods=["GET", "POST", "DELETE"])])
