@@ -13,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_FLAGS := -qq --disable-pip-version-check --no-input
 # More than there are cores: the loops and browsers under test wait for time to pass.
-WORKERS ?= 4
+WORKERS ?= 3
 UI_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print 2>/dev/null)
 UP_FLAGS ?=
 

@@ -51,10 +51,12 @@ def test_an_executor_killed_over_an_undo_takes_back_once_or_calls_a_person(
 ) -> None:
     with world(postgres, tmp_path, models, [Arm("executor", (f"{point}#2",))]) as made:
         record = played(made, STORIES["undone"])
-        [undo] = [item for item in record.remediations if item.undo_of]
-        states = {step.state for step in record.path(undo.id)}
-        assert states & {"executed", "failed"} == {POINTS[point]}, made.told()
-        assert record.first_path()[-2] == ("undone" if POINTS[point] == "executed" else "undo_failed")
+        undos = [{step.state for step in record.path(item.id)} for item in record.remediations if item.undo_of]
+        ends = [states & {"executed", "failed"} for states in undos]
+        # What it never began is proposed once more; what it may have begun is not.
+        again = [{"executed"}] if point == "executor.before_intent" else []
+        assert sorted(ends, key=sorted) == sorted([{POINTS[point]}, *again], key=sorted), made.told()
+        assert record.first_path()[-2] == ("undone" if {"executed"} in ends else "undo_failed")
 
 
 @pytest.mark.parametrize("name", ["helped", "undone"])

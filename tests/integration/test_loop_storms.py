@@ -108,7 +108,8 @@ def test_each_budget_stops_at_its_limit_and_its_refusal_names_it(tale: Story, sc
 def test_a_restart_of_the_controller_does_not_refill_a_budget(tale: Story) -> None:
     limits = replace(GENEROUS, namespace=Limit(2, 36_000))
     with tale.under(limits=limits):
-        assert [by_hand(tale, tale.fresh()).state for _ in range(2)] == ["verifying"] * 2
+        items = [by_hand(tale, tale.fresh()) for _ in range(2)]
+        assert [(item.state, tale.refusals(item), item.last_error) for item in items] == [("verifying", [], None)] * 2
     with tale.under(limits=limits, owner="the one after it"):
         assert tale.refusals(by_hand(tale, tale.fresh())) == ["budget_exhausted"]
 
